@@ -1,0 +1,1 @@
+"""Fleets of microcontrollers that learn."""

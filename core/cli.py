@@ -1,0 +1,1 @@
+"""The command `tinyfleet`: gathers what the installed parts offer under one roof."""

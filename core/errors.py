@@ -1,0 +1,52 @@
+"""The errors that tinyfleet raises: one small tree.
+
+FleetError
+├── NetworkError      a network that does not fit together, or weights that do not fit it
+├── TrainingError     settings of a training that no device can follow
+├── DatasetError      data that is missing, cut short, damaged or not finite
+├── StudyError        a study file or a run folder that cannot be used
+└── KernelError       the compiled kernel refused what it was given
+
+A message names the file and the field, says what was expected, what came, and what to do next.
+Commands catch `FleetError` alone.
+"""
+
+
+class FleetError(Exception):
+    """Anything that tinyfleet refuses; its text is one line for a person.
+
+    Attributes:
+        exit_code: what a command returns to the shell for this error.
+    """
+
+    exit_code = 1
+
+
+class NetworkError(FleetError):
+    """A network that does not fit together, or weights that do not fit the network."""
+
+    exit_code = 3
+
+
+class TrainingError(FleetError):
+    """Training settings that no device can follow."""
+
+    exit_code = 4
+
+
+class DatasetError(FleetError):
+    """Data that is missing, cut short, damaged, of the wrong shape or not finite."""
+
+    exit_code = 5
+
+
+class StudyError(FleetError):
+    """A study file or a run folder that cannot be used."""
+
+    exit_code = 6
+
+
+class KernelError(FleetError):
+    """The compiled kernel refused its arguments."""
+
+    exit_code = 7

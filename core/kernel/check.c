@@ -1,0 +1,76 @@
+/* check.c: what is wrong with a network or with settings, and how much memory they need. */
+
+#include "fleet.h"
+
+static int32_t outputs_of(const struct fleet_layer *l) { return l->out_h * l->out_w * l->out_c; }
+
+static int32_t inputs_of(const struct fleet_layer *l) { return l->in_h * l->in_w * l->in_c; }
+
+static int32_t parameters_of(const struct fleet_layer *l) {
+    switch (l->kind) {
+    case FLEET_DENSE: return (l->in_c + 1) * l->out_c;
+    case FLEET_CONV2D: return (l->kernel_h * l->kernel_w * l->in_c + 1) * l->out_c;
+    case FLEET_DEPTHWISE_CONV2D: return (l->kernel_h * l->kernel_w + 1) * l->out_c;
+    default: return 0;
+    }
+}
+
+/* Whether `count` floats at `place` lie inside the scratch; -1 stands for a place that is not used. */
+static int fits(const struct fleet_network *net, int32_t place, int32_t count) {
+    return place == -1 || (place >= 0 && count >= 0 && place <= net->scratch - count);
+}
+
+static int check_layer(const struct fleet_network *net, const struct fleet_layer *l, int32_t i) {
+    if (l->kind < 0 || l->kind >= FLEET_KINDS) return FLEET_ERROR_KIND;
+    if (l->in_h < 1 || l->in_w < 1 || l->in_c < 1 || l->out_h < 1 || l->out_w < 1 || l->out_c < 1)
+        return FLEET_ERROR_SHAPE;
+    if (l->kind != FLEET_DENSE && l->kind < FLEET_RELU &&
+        (l->kernel_h < 1 || l->kernel_w < 1 || l->stride_h < 1 || l->stride_w < 1))
+        return FLEET_ERROR_SHAPE;
+    if (l->parameters < 0 || parameters_of(l) > net->parameters - l->parameters)
+        return FLEET_ERROR_SHAPE;
+    if (l->output < 0 || (l->input == -1) != (i == 0)) return FLEET_ERROR_SHAPE;
+    if (i == 0 && inputs_of(l) != net->inputs) return FLEET_ERROR_SHAPE;
+    if (i > 0 && inputs_of(l) != outputs_of(l - 1)) return FLEET_ERROR_SHAPE;
+    if (i >= net->first_trainable && l->output_delta < 0) return FLEET_ERROR_SHAPE;
+    if (i > net->first_trainable && l->input_delta < 0) return FLEET_ERROR_SHAPE;
+    if (!fits(net, l->input, inputs_of(l)) || !fits(net, l->output, outputs_of(l)) ||
+        !fits(net, l->input_delta, inputs_of(l)) || !fits(net, l->output_delta, outputs_of(l)))
+        return FLEET_ERROR_SHAPE;
+    return FLEET_OK;
+}
+
+int fleet_check_network(const struct fleet_network *net) {
+    if (net->loss < 0 || net->loss >= FLEET_LOSSES) return FLEET_ERROR_LOSS;
+    if (net->layer_count < 1 || net->parameters < 0 || net->inputs < 1) return FLEET_ERROR_SHAPE;
+    if (net->first_trainable < 0 || net->first_trainable > net->layer_count)
+        return FLEET_ERROR_SHAPE;
+    for (int32_t i = 0; i < net->layer_count; i++) {
+        const int error = check_layer(net, net->layers + i, i);
+        if (error) return error;
+    }
+    const struct fleet_layer *last = net->layers + net->layer_count - 1;
+    if (outputs_of(last) != net->outputs || last->output_delta < 0) return FLEET_ERROR_SHAPE;
+    return FLEET_OK;
+}
+
+static int online(const struct fleet_training *t) {
+    return t->batch == 1 && t->optimizer == FLEET_SGD && t->proximal == 0.0f;
+}
+
+int fleet_check_training(const struct fleet_training *t) {
+    if (!(t->rate > 0.0f) || !(t->proximal >= 0.0f)) return FLEET_ERROR_TRAINING;
+    if (t->passes < 1 || t->batch < 1) return FLEET_ERROR_TRAINING;
+    if (t->optimizer < 0 || t->optimizer >= FLEET_OPTIMIZERS) return FLEET_ERROR_TRAINING;
+#ifdef FLEET_NO_BATCH
+    if (!online(t)) return FLEET_ERROR_TRAINING;
+#endif
+    return FLEET_OK;
+}
+
+int64_t fleet_learn_memory(const struct fleet_network *net, const struct fleet_training *t) {
+    int64_t vectors = 1;
+    if (!online(t))
+        vectors += 1 + (t->proximal != 0.0f) + 2 * (t->optimizer == FLEET_ADAM);
+    return vectors * net->parameters + net->scratch + net->inputs + net->outputs;
+}

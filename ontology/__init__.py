@@ -1,0 +1,1 @@
+"""What describes devices and models: the knowledge graph."""

@@ -1,0 +1,1 @@
+"""What coordinates a fleet: pure steps, Flower strategies, the grid."""

@@ -1,0 +1,225 @@
+"""Meta-learning and federated algorithms as Flower strategies.
+
+One class holds what they share: choosing devices, telling them what to do, folding what comes back.
+Each algorithm is a function that returns it with its own settings; the mathematics is in
+`tinyfleet.server.meta`. They run on a `FleetGrid`, under Flower's Ray engine and on a SuperLink alike.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from tinyfleet import envelope
+from tinyfleet.errors import TrainingError
+from tinyfleet.mean import Mean, Tally, mean_of_means, nothing
+from tinyfleet.messages import Assignment, Floats, Training
+from tinyfleet.server import meta
+from tinyfleet.server.meta import MetaStep, Schedule
+
+_log = logging.getLogger("flwr")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a strategy asks for in every round.
+
+    Attributes:
+        training: how devices learn.
+        per_round: nodes asked in a round, drawn without replacement; None asks all of them.
+        seed: seed of that draw, together with the round, and of whatever devices draw.
+        first_round: number of the first round; a run that goes on counts on from where it stopped,
+            while Flower counts each start from 1.
+        frozen: layers that keep the received weights.
+        local: layers that never leave the device.
+        local_start: where local layers start from; see `Assignment`.
+        share: part of the returnable entries that comes back.
+    """
+
+    training: Training
+    per_round: int | None = None
+    seed: int = 0
+    first_round: int = 1
+    frozen: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+    local_start: Literal["received", "zeros", "fresh"] = "fresh"
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.per_round is not None and self.per_round < 1:
+            raise TrainingError(
+                f"per_round: expected at least 1, or None for all, got {self.per_round}"
+            )
+        if self.first_round < 1:
+            raise TrainingError(f"first_round: expected at least 1, got {self.first_round}")
+        if self.seed < 0:
+            raise TrainingError(f"seed: expected 0 or more, got {self.seed}")
+
+    def assignment(self, round_number: int, weights: Floats) -> Assignment:
+        """Return what every chosen device is asked in round `round_number`."""
+        return Assignment(
+            round=round_number,
+            weights=weights,
+            training=self.training,
+            frozen=self.frozen,
+            local=self.local,
+            local_start=self.local_start,
+            share=self.share,
+            seed=self.seed,
+        )
+
+
+class MetaStrategy(Strategy):
+    """A Flower strategy that moves one vector by a `MetaStep`.
+
+    Replies are folded as they stream in, in the order of the messages, which is that of the
+    nodes; replies that come as a list, as from Flower's engines, are put in the order of their
+    first devices beforehand. So the same devices give the same bytes on every engine.
+
+    Attributes:
+        settings: what every round asks for.
+        meta_step: what the server makes of the answers.
+        tally: what the last round took in; None before the first.
+    """
+
+    def __init__(self, settings: Settings, meta_step: MetaStep) -> None:
+        self.settings = settings
+        self.meta_step = meta_step
+        self.tally: Tally | None = None
+        self._weights: Floats = np.empty(0, np.float32)
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterator[Message]:
+        """Yield one message to each chosen node; all share one content.
+
+        Raises:
+            TrainingError: there are fewer nodes than a round asks, or `config` contradicts the
+                settings.
+        """
+        round_number = self._round(server_round)
+        self._weights = envelope.weights_from_npy(arrays["weights"].data)
+        orders = envelope.assignment_to_config(
+            self.settings.assignment(round_number, self._weights)
+        )
+        orders["weighting"] = self.meta_step.weighting
+        for key, value in orders.items():
+            if config.get(key, value) != value:
+                raise TrainingError(
+                    f"train_config.{key}: the strategy says {value!r}, got {config[key]!r}; "
+                    "set it on the strategy"
+                )
+        content = RecordDict({"arrays": arrays, "config": ConfigRecord({**config, **orders})})
+        nodes = choose(grid.get_node_ids(), self.settings, round_number)
+        return (
+            Message(content, node, MessageType.TRAIN, group_id=str(round_number)) for node in nodes
+        )
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the new weights, None when no device gave a sound update, and the round's tally.
+
+        A node's silence, error or damaged reply is logged and left out. The metrics are
+        those of a node's reply, over all of them; the loss of a round without any is NaN.
+        """
+        round_number = self._round(server_round)
+        if isinstance(replies, list):
+            replies = sorted(replies, key=_first_device)
+        means = (self._mean(reply, round_number) for reply in replies)
+        mean = mean_of_means(self._weights, means)
+        self.tally = tally = mean.tally
+        metrics = MetricRecord({**envelope.tally_to_metrics(tally)})
+        if tally.devices == 0:
+            return None, metrics
+        return to_arrays(self.meta_step.move(self._weights, mean, round_number)), metrics
+
+    def configure_evaluate(
+        self,
+        server_round: int,  # noqa: ARG002
+        arrays: ArrayRecord,  # noqa: ARG002
+        config: ConfigRecord,  # noqa: ARG002
+        grid: Grid,  # noqa: ARG002
+    ) -> list[Message]:
+        """Return no messages: weights are judged on the server, on tasks no device has seen."""
+        return []
+
+    def aggregate_evaluate(
+        self,
+        server_round: int,  # noqa: ARG002
+        replies: Iterable[Message],  # noqa: ARG002
+    ) -> None:
+        """Return None, for no node was asked."""
+        return
+
+    def summary(self) -> None:
+        """Log the settings."""
+        _log.info("\t├──> %s", self.settings)
+        _log.info("\t└──> %s", self.meta_step)
+
+    def _round(self, server_round: int) -> int:
+        return server_round + self.settings.first_round - 1
+
+    def _mean(self, message: Message, round_number: int) -> Mean:
+        if message.has_error():
+            refusal = envelope.Refusal(message.error.code, message.error.reason or "")
+            self._leave_out(message, refusal.reason)
+            return nothing(self._weights, envelope.refused_by(refusal))
+        try:
+            return envelope.mean_from_reply(
+                _read_reply(message.content),
+                round_number,
+                len(self._weights),
+                self.meta_step.weighting,
+            )
+        except (TrainingError, NetworkError) as error:
+            self._leave_out(message, str(error))
+            return nothing(self._weights, refused=1)
+
+    def _leave_out(self, message: Message, reason: str) -> None:
+        _log.info("\t> Left out node %d: %s", message.metadata.src_node_id, reason)
+
+
+def choose(nodes: Iterable[int], settings: Settings, round_number: int) -> Sequence[int]:
+    """Return the nodes that round `round_number` asks, ascending.
+
+    They are drawn without replacement from the nodes in ascending order, with a generator
+    seeded by `settings.seed` and the round, so they do not depend on what came before.
+
+    Raises:
+        TrainingError: there are no nodes, or fewer than a round asks.
+    """
+    # A range is ascending already and may be long: it is never spelled out.
+    ordered = nodes if isinstance(nodes, range) else sorted(nodes)
+    wanted = settings.per_round or len(ordered)
+    if wanted > len(ordered) or not ordered:
+        raise TrainingError(
+            f"per_round: round {round_number} asks {max(1, wanted)} nodes, got {len(ordered)}; "
+            "connect more or ask fewer"
+        )
+    if wanted == len(ordered):
+        return ordered
+    generator = np.random.default_rng([settings.seed, round_number])
+    places = generator.choice(len(ordered), wanted, replace=False, shuffle=False)
+    return [ordered[i] for i in sorted(places.tolist())]
+
+
+def to_arrays(weights: Floats) -> ArrayRecord:
+    """Return the record that carries `weights`, `(parameters,)` float32, as "weights"."""
+    arrays = ArrayRecord()
+    data = envelope.weights_to_npy(weights)
+    arrays["weights"] = Array("float32", weights.shape, "numpy.ndarray", data)
+    return arrays

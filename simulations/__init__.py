@@ -1,0 +1,1 @@
+"""What runs without devices: tasks, data sets, the vectorised fleet, studies."""

@@ -1,0 +1,1 @@
+"""Families of tasks that devices draw theirs from."""

@@ -1,0 +1,36 @@
+"""What every family of tasks offers: the tasks of any devices, in any round, as one batch."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfleet.task import TaskBatch
+
+
+class TaskFamily(Protocol):
+    """A population of devices, each with a learning problem of its own.
+
+    A device's problem (its sine, its characters) follows from the family's seed and the device
+    alone; the samples it sees in a round follow from seed, device and round. So a batch is the same
+    bytes however the devices are grouped.
+    """
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Length of one target."""
+        ...
+
+    @property
+    def provenance(self) -> str:
+        """One sentence: which data, from where, which part, how many classes."""
+        ...
+
+    def batch(self, devices: NDArray[np.int64], round_number: int) -> TaskBatch:
+        """Return the tasks of `devices`, `(n,)`, in round `round_number`."""
+        ...
