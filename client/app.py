@@ -19,7 +19,7 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 
 from tinyfleet import envelope
-from tinyfleet.errors import TrainingError
+from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.fleet import Fleet
 from tinyfleet.mean import mean_of_updates
 
@@ -68,7 +68,7 @@ def _train(message: Message, fleet: Fleet) -> Message:
             f"{sorted(message.content)}"
         )
     if list(arrays) != ["weights"]:
-        raise TrainingError(f"message.arrays: expected the one key 'weights', got {list(arrays)}")
+        raise NetworkError(f"message.arrays: expected the one key 'weights', got {list(arrays)}")
     weights = envelope.weights_from_npy(arrays["weights"].data)
     assignment = envelope.assignment_from_config(config, weights)
     devices = fleet.devices

@@ -1,1 +1,63 @@
-"""The command `tinyfleet`: gathers what the installed parts offer under one roof."""
+"""The command `tinyfleet`: gathers what the installed parts offer under one roof.
+
+Every part names its commands under the entry point group "tinyfleet.commands", so this module imports
+none of them. A command is a function that Typer understands, or a Typer application of commands.
+"""
+
+import sys
+from importlib.metadata import entry_points, version
+
+import typer
+
+from tinyfleet.errors import FleetError
+
+INTERRUPTED = 130
+"""What the shell gets after Ctrl-C, as of any program that a signal ends."""
+
+EXIT_CODES = """Exit codes: 0 done, 1 refused, 2 wrong usage, 3 network, 4 training, 5 data, 6 study,
+7 kernel, 130 interrupted."""
+
+
+def make_app() -> typer.Typer:
+    """Gather the commands of every installed part."""
+    app = typer.Typer(
+        name="tinyfleet",
+        help="Fleets of microcontrollers that learn.",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(show_version)
+    for entry in sorted(entry_points(group="tinyfleet.commands"), key=lambda e: e.name):
+        command = entry.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
+    return app
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"tinyfleet {version('tinyfleet')}")
+        raise typer.Exit
+
+
+def show_version(
+    show: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Fleets of microcontrollers that learn."""
+    del show
+
+
+def main() -> None:
+    """Run the command line; what tinyfleet refuses is one line on stderr and an exit code."""
+    try:
+        make_app()()
+    except FleetError as error:
+        typer.echo(f"tinyfleet: {error}", err=True)
+        sys.exit(error.exit_code)

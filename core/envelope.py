@@ -142,15 +142,20 @@ def answer_from_mean(mean: Mean, round_number: int, device: int) -> Reply | Refu
         indices = np.flatnonzero(mean.entries)
         returned["indices"] = indices.astype("<i4").tobytes()
         returned["entry-weights"] = mean.entries[indices].astype("<f8").tobytes()
-    metrics: dict[str, int | float] = {
-        "num-examples": tally.examples,
-        "devices": tally.devices,
-        "loss": tally.loss,
-        "parameters-received": tally.received,
-        "parameters-sent": tally.sent,
-        "refused": tally.refused,
-    }
-    return Reply(mean.values.astype(np.float32), metrics, returned)
+    return Reply(mean.values.astype(np.float32), tally_to_metrics(tally), returned)
+
+
+def tally_to_metrics(tally: Tally) -> dict[str, int | float]:
+    """Return the numbers of `tally` under the names of `METRICS`."""
+    values = (
+        tally.examples,
+        tally.devices,
+        tally.loss,
+        tally.received,
+        tally.sent,
+        tally.refused,
+    )
+    return dict(zip(METRICS, values, strict=True))
 
 
 def mean_from_reply(
@@ -167,7 +172,7 @@ def mean_from_reply(
         raise TrainingError(f"reply.metrics: expected {', '.join(missing)}, got {sorted(metrics)}")
     if returned.get("server-round") != round_number:
         raise TrainingError(
-            f"reply.server-round: expected {round_number}, got {returned.get('server-round')}"
+            f"reply.server-round: expected {round_number}, got {returned.get('server-round')!r}"
         )
     if weights.shape != (parameters,) or not np.isfinite(weights).all():
         raise TrainingError(
@@ -274,7 +279,7 @@ def _entries(
     weights = np.frombuffer(_bytes(returned, "entry-weights", 8), np.dtype("<f8"))
     good = len(indices) == len(weights) and bool((weights > 0).all() and (weights <= total).all())
     if good and len(indices):
-        good = bool(0 <= indices[0] and indices[-1] < parameters and (np.diff(indices) > 0).all())
+        good = bool(indices[0] >= 0 and indices[-1] < parameters and (np.diff(indices) > 0).all())
     if not good:
         raise TrainingError(
             f"reply.indices: expected ascending places below {parameters}, each with a weight in "

@@ -24,7 +24,7 @@ class Window:
 
 
 def slide(shape: Shape, kernel: Pair, stride: Pair, padding: Padding) -> Window:
-    """Place a kernel over `shape`; "same" pads as TensorFlow does: the odd row or column goes last."""
+    """Place a kernel over `shape`; "same" pads as TensorFlow does: an odd row or column last."""
     if len(shape) != 3:
         raise NetworkError(f"expected an input of (height, width, channels), got {shape}")
     if min(kernel) < 1 or min(stride) < 1:

@@ -135,7 +135,7 @@ def nothing(weights: Floats, refused: int = 0) -> Mean:
 def _ascending_below(indices: NDArray[np.int32], parameters: int) -> bool:
     if indices.dtype != np.int32 or len(indices) == 0:
         return len(indices) == 0
-    inside = 0 <= indices[0] and indices[-1] < parameters
+    inside = indices[0] >= 0 and indices[-1] < parameters
     return bool(inside and (indices[1:] > indices[:-1]).all())
 
 
@@ -151,9 +151,7 @@ class _Sum:
         self.devices = self.refused = self.examples = self.received = self.sent = 0
         self.loss = 0.0
 
-    def add_values(
-        self, values: Floats, indices: NDArray[np.int32] | None, weight: float
-    ) -> None:
+    def add_values(self, values: Floats, indices: NDArray[np.int32] | None, weight: float) -> None:
         self.total += weight
         if indices is not None:
             self.values[indices] += np.multiply(values, weight, dtype=np.float64)

@@ -2,9 +2,10 @@
 
 import hashlib
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,9 @@ class Network:
                 f"more, got {list(self.input_shape)}"
             )
         names = [name for name, _ in self.layers]
+        for text in (self.name, *names):
+            if not text or not text.isprintable():
+                raise NetworkError(f"name: expected printable characters, got {text!r}")
         if len(set(names)) != len(names):
             raise NetworkError(f"{self.name}: layers: expected different names, got {names}")
         if len(self.shapes[-1]) != 1:
@@ -145,7 +149,7 @@ class Network:
         text = repr((self.input_shape, [(n, kind_of(y), y) for n, y in self.layers], self.loss))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def init(self, seed: int) -> Floats:
+    def init(self, seed: int | Sequence[int]) -> Floats:
         """Draw a vector: Glorot's uniform weights (Glorot & Bengio 2010, eq. 16), zero biases."""
         generator = np.random.default_rng(seed)
         vector = np.zeros(self.parameters, np.float32)
@@ -162,24 +166,53 @@ class Network:
 
     def check_weights(self, vector: Floats, source: str = "weights") -> Floats:
         """Return `vector` when it is a finite float32 vector of this network; else raise."""
-        if vector.dtype != np.float32 or vector.shape != (self.parameters,):
-            raise NetworkError(
-                f"{source}: expected {self.parameters} float32 of network {self.name}, "
-                f"got {vector.dtype} of shape {vector.shape}"
-            )
-        if not np.isfinite(vector).all():
-            place = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise NetworkError(f"{source}: expected finite numbers, got {vector[place]} at {place}")
-        return vector
+        return check_weights(self, vector, source)
 
     def check_layers(self, names: tuple[str, ...], field_name: str) -> None:
         """Raise `NetworkError` unless every name is that of a layer with parameters."""
-        for name in names:
-            if name not in self.parts:
-                raise NetworkError(
-                    f"{field_name}: {self.name} has no trainable layer {name!r}; "
-                    f"it has {', '.join(self.parts)}"
-                )
+        check_layers(self, names, field_name)
+
+
+class Layout(Protocol):
+    """Whatever knows how named layers lie in a vector: a `Network`, or a torch module."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The parameters of every layer that has any, in order."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Length of the vector."""
+        ...
+
+
+def check_weights(layout: Layout, vector: Floats, source: str) -> Floats:
+    """Return `vector` when it is a finite float32 vector of this layout; else raise."""
+    if vector.dtype != np.float32 or vector.shape != (layout.parameters,):
+        raise NetworkError(
+            f"{source}: expected {layout.parameters} float32 of network {layout.name}, "
+            f"got {vector.dtype} of shape {vector.shape}"
+        )
+    if not np.isfinite(vector).all():
+        place = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise NetworkError(f"{source}: expected finite numbers, got {vector[place]} at {place}")
+    return vector
+
+
+def check_layers(layout: Layout, names: Iterable[str], field_name: str) -> None:
+    """Raise `NetworkError` unless every name is that of a layer with parameters."""
+    for name in names:
+        if name not in layout.parts:
+            raise NetworkError(
+                f"{field_name}: {layout.name} has no trainable layer {name!r}; "
+                f"it has {', '.join(layout.parts)}"
+            )
 
 
 def sequence(*layers: Layer) -> tuple[tuple[str, Layer], ...]:

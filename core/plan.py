@@ -1,4 +1,4 @@
-"""Lower a network to the table that the kernel runs: geometry, and a place in scratch for each tensor.
+"""Lower a network to the table that the kernel runs: geometry, and each tensor's place in scratch.
 
 The kernel keeps one scratch. Every activation and every delta lives in it from the step that writes
 it to the last step that reads it; tensors whose lives do not meet share places. Steps are counted
@@ -8,10 +8,10 @@ forward 0..n-1, loss n, backward 2n..n+1 (layer i goes backward at step 2n-i).
 import math
 from dataclasses import dataclass
 
+from tinyfleet.errors import NetworkError
 from tinyfleet.layers import (
     AveragePool,
     Conv2d,
-    Dense,
     DepthwiseConv2d,
     Flatten,
     GlobalAveragePool,
@@ -199,6 +199,8 @@ def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
     network.check_layers(tuple(sorted(frozen)), "frozen")
     steps = _steps(network)
     n = len(steps)
+    if not steps:
+        raise NetworkError(f"{network.name}: expected a layer that computes, got only flatten")
     learns = [step.name in network.parts and step.name not in frozen for step in steps]
     first = learns.index(True) if True in learns else n
     outputs, deltas = _lives(steps, learns, first)

@@ -38,13 +38,16 @@ def _tap(row: Row, ky: int, kx: int) -> tuple[tuple[slice, slice], tuple[slice, 
         high = max(min(outputs, -((k - pad - size) // stride)), low)
         first = low * stride - pad + k
         outer.append(slice(low, high))
-        inner.append(slice(first, first + (high - low - 1) * stride + 1, stride) if high > low
-                     else slice(0, 0))
+        inner.append(
+            slice(first, first + (high - low - 1) * stride + 1, stride)
+            if high > low
+            else slice(0, 0)
+        )
     return (outer[0], outer[1]), (inner[0], inner[1])
 
 
 def _parameters(row: Row, vector: Floats) -> tuple[Floats, Floats]:
-    """Return views of a layer's weights, `(kh, kw, in, out)` or `(kh, kw, channels)`, and biases."""
+    """Return views of a layer's weights, `(kh, kw, in, out)` or `(kh, kw, c)`, and biases."""
     shape: tuple[int, ...] = (row.kernel_h, row.kernel_w, row.in_c, row.out_c)
     if KINDS[row.kind] == "dense":
         shape = (1, 1, row.in_c, row.out_c)
@@ -290,8 +293,8 @@ class _Moments:
 
     first: Floats
     second: Floats
-    power1: np.float32 = F(1)
-    power2: np.float32 = F(1)
+    power1: np.float32
+    power2: np.float32
 
 
 def _batch_step(
@@ -322,11 +325,12 @@ def learn(
     """Train one device from `start` on samples `x` `(s, inputs)`; return weights and mean loss."""
     vector, n = start.copy(), len(x)
     batch = training.batch or n
-    moments = _Moments(np.zeros_like(vector), np.zeros_like(vector))
+    online = batch == 1 and training.optimizer == "sgd" and training.proximal == 0
+    moments = _Moments(np.zeros_like(vector), np.zeros_like(vector), F(1), F(1))
     total, losses = np.zeros_like(vector), F(0)
     for _ in range(training.passes):
         for t in range(n):
-            if training.online:
+            if online:
                 losses = losses + _online_step(plan, vector, F(training.rate), x[t], y[t])
                 continue
             loss, gradients, _dense = backward(plan, vector, x[t], y[t])

@@ -9,8 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord
-from flwr.app import RecordDict
+from flwr.app import (
+    ArrayRecord,
+    ConfigRecord,
+    Error,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -19,7 +26,8 @@ from tinyfleet import envelope
 from tinyfleet.errors import TrainingError
 from tinyfleet.fleet import Fleet
 from tinyfleet.mean import Weighting, mean_of_updates
-from tinyfleet.messages import Assignment, Floats, Update
+from tinyfleet.messages import Assignment, Update
+from tinyfleet.server.strategy import from_arrays, to_arrays
 
 
 class FleetGrid(Grid):
@@ -152,10 +160,6 @@ class _Order:
     assignment: Assignment
     weighting: Weighting
 
-    @property
-    def weights(self) -> Floats:
-        return self.assignment.weights
-
 
 def _name_the_task(run: Run) -> None:
     """Give Flower's messages the sender they look up, unless an engine has given it already."""
@@ -186,32 +190,26 @@ def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
 
 def _read_content(content: RecordDict) -> _Order:
     arrays, config = content.get("arrays"), content.get("config")
-    if not isinstance(arrays, ArrayRecord) or list(arrays) != ["weights"]:
+    if not isinstance(arrays, ArrayRecord) or not isinstance(config, ConfigRecord):
         raise TrainingError(
-            "message.arrays: expected an ArrayRecord with the one key 'weights', got "
-            f"{list(arrays or ())}; start from ArrayRecord({{'weights': Array(vector)}})"
+            "message: expected an ArrayRecord 'arrays' and a ConfigRecord 'config', got "
+            f"{sorted(content)}"
         )
-    if not isinstance(config, ConfigRecord):
-        raise TrainingError(f"message.config: expected a ConfigRecord, got {type(config).__name__}")
-    weights = envelope.weights_from_npy(arrays["weights"].data)
+    weights = from_arrays(arrays)
     return _Order(
         envelope.assignment_from_config(config, weights), envelope.weighting_from_config(config)
     )
 
 
 def _reply(message: Message, order: _Order, updates: Iterable[Update], device: int) -> Message:
-    round_number = order.assignment.round
-    mean = mean_of_updates(order.weights, updates, round_number, order.weighting)
+    weights, round_number = order.assignment.weights, order.assignment.round
+    mean = mean_of_updates(weights, updates, round_number, order.weighting)
     reply = envelope.answer_from_mean(mean, round_number, device)
     if isinstance(reply, envelope.Refusal):
         return _refuse(message, reply)
-    arrays = ArrayRecord()
-    arrays["weights"] = Array(
-        "float32", reply.weights.shape, "numpy.ndarray", envelope.weights_to_npy(reply.weights)
-    )
     content = RecordDict(
         {
-            "arrays": arrays,
+            "arrays": to_arrays(reply.weights),
             "metrics": MetricRecord({**reply.metrics}),
             "returned": ConfigRecord({**reply.returned}),
         }

@@ -1,8 +1,8 @@
 """Meta-learning and federated algorithms as Flower strategies.
 
 One class holds what they share: choosing devices, telling them what to do, folding what comes back.
-Each algorithm is a function that returns it with its own settings; the mathematics is in
-`tinyfleet.server.meta`. They run on a `FleetGrid`, under Flower's Ray engine and on a SuperLink alike.
+The algorithms by name are in `tinyfleet.server.algorithms`, their mathematics in
+`tinyfleet.server.meta`. They run on a `FleetGrid`, under Flower's Ray engine and on a SuperLink.
 """
 
 import logging
@@ -24,11 +24,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from tinyfleet import envelope
-from tinyfleet.errors import TrainingError
+from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.mean import Mean, Tally, mean_of_means, nothing
 from tinyfleet.messages import Assignment, Floats, Training
-from tinyfleet.server import meta
-from tinyfleet.server.meta import MetaStep, Schedule
+from tinyfleet.server.meta import MetaStep
 
 _log = logging.getLogger("flwr")
 
@@ -39,7 +38,7 @@ class Settings:
 
     Attributes:
         training: how devices learn.
-        per_round: nodes asked in a round, drawn without replacement; None asks all of them.
+        per_round: nodes asked in a round, drawn without replacement; 0 and None ask all.
         seed: seed of that draw, together with the round, and of whatever devices draw.
         first_round: number of the first round; a run that goes on counts on from where it stopped,
             while Flower counts each start from 1.
@@ -59,10 +58,8 @@ class Settings:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.per_round is not None and self.per_round < 1:
-            raise TrainingError(
-                f"per_round: expected at least 1, or None for all, got {self.per_round}"
-            )
+        if self.per_round is not None and self.per_round < 0:
+            raise TrainingError(f"per_round: expected 1 or more, 0 for all, got {self.per_round}")
         if self.first_round < 1:
             raise TrainingError(f"first_round: expected at least 1, got {self.first_round}")
         if self.seed < 0:
@@ -111,7 +108,7 @@ class MetaStrategy(Strategy):
                 settings.
         """
         round_number = self._round(server_round)
-        self._weights = envelope.weights_from_npy(arrays["weights"].data)
+        self._weights = from_arrays(arrays)
         orders = envelope.assignment_to_config(
             self.settings.assignment(round_number, self._weights)
         )
@@ -223,3 +220,40 @@ def to_arrays(weights: Floats) -> ArrayRecord:
     data = envelope.weights_to_npy(weights)
     arrays["weights"] = Array("float32", weights.shape, "numpy.ndarray", data)
     return arrays
+
+
+def from_arrays(arrays: ArrayRecord) -> Floats:
+    """Return the vector, `(parameters,)` float32, that `arrays` carries as "weights".
+
+    Raises:
+        NetworkError: there is another key than "weights", or it is no vector of floats.
+    """
+    if list(arrays) != ["weights"]:
+        raise NetworkError(
+            f"arrays: expected the one key 'weights', got {list(arrays)}; "
+            "start from tinyfleet.server.strategy.to_arrays(weights)"
+        )
+    return envelope.weights_from_npy(arrays["weights"].data)
+
+
+def _read_reply(content: RecordDict) -> envelope.Reply:
+    arrays, metrics = content.get("arrays"), content.get("metrics")
+    returned = content.get("returned")
+    if not (
+        isinstance(arrays, ArrayRecord)
+        and isinstance(metrics, MetricRecord)
+        and isinstance(returned, ConfigRecord)
+    ):
+        raise TrainingError(
+            f"reply: expected records arrays, metrics, returned, got {sorted(content)}; "
+            "answer with tinyfleet.client.app"
+        )
+    numbers = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
+    places = {key: value for key, value in returned.items() if isinstance(value, int | bytes)}
+    return envelope.Reply(from_arrays(arrays), numbers, places)
+
+
+def _first_device(message: Message) -> int:
+    returned = message.content.get("returned") if message.has_content() else None
+    device = returned.get("device") if isinstance(returned, ConfigRecord) else None
+    return device if isinstance(device, int) else 0

@@ -140,9 +140,9 @@ def _read_pack(path: Path, file: zipfile.ZipFile) -> CharacterImages:
     if {"alphabet.npy", "alphabet_names.npy"} <= set(file.namelist()):
         names = _read_array(path, file, "alphabet_names").ravel().tolist()
         places = _read_array(path, file, "alphabet").ravel()
-        if places.dtype.kind not in "iu" or (places.size and not places.max() < len(names)):
+        if places.dtype.kind not in "iu" or not np.isin(places, np.arange(len(names))).all():
             raise DatasetError(
-                f"{path}: alphabet: expected integers below {len(names)}, the number of names"
+                f"{path}: alphabet: expected integers in 0..{len(names) - 1}, places of names"
             )
         alphabets = tuple(str(names[place]) for place in places)
     return CharacterImages(images, alphabets, source)

@@ -1,0 +1,266 @@
+"""From a study to the parts that run it: network, tasks, fleet, strategy, judges."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, Krum, Strategy
+
+from tinyfleet.description import load_network
+from tinyfleet.envelope import assignment_to_config
+from tinyfleet.errors import StudyError
+from tinyfleet.messages import Assignment
+from tinyfleet.network import Network
+from tinyfleet.networks import NETWORKS, named_network
+from tinyfleet.server import algorithms, meta
+from tinyfleet.server.meta import Schedule
+from tinyfleet.simulations.datasets.characters import find_characters
+from tinyfleet.simulations.datasets.omniglot import CharacterImages
+from tinyfleet.simulations.evaluation import Judge, accuracy, mean_squared_error
+from tinyfleet.simulations.fleet import SimulatedFleet
+from tinyfleet.simulations.study import Study
+from tinyfleet.simulations.tasks.characters import Episodes, characters_family
+from tinyfleet.simulations.tasks.drift import Drift
+from tinyfleet.simulations.tasks.family import TaskFamily
+from tinyfleet.simulations.tasks.sine import Sine, maml2017, tecs2024
+
+QUERY_POINTS = 100
+"""Points of a held-out sine, evenly spaced."""
+
+DEVICES_PER_NODE = 1000
+"""Most devices that one of Flower's nodes stands for, when all devices are asked."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a study runs here; nothing of it changes a byte of the results."""
+
+    workers: int | None = None
+    chunk: int | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a study, ready to run.
+
+    Attributes:
+        study: what was asked.
+        network: what is trained.
+        fleet: the simulated devices.
+        devices_per_node: devices that one of Flower's nodes stands for.
+        validation: judges settings and learning curves.
+        test: judges the result, once.
+        provenance: where the data of each part come from.
+    """
+
+    study: Study
+    network: Network
+    fleet: SimulatedFleet
+    devices_per_node: int
+    validation: Judge
+    test: Judge
+    provenance: Mapping[str, str]
+
+
+def assemble(study: Study, machine: Machine) -> Setup:
+    """Build the parts of `study`.
+
+    Raises:
+        FleetError: a network, data or settings that do not fit together, by name.
+    """
+    network = load_study_network(study)
+    train, validation, test = _FAMILIES[study.app](study)
+    _check_fit(network, train)
+    fleet = SimulatedFleet(
+        network, train, study.devices, workers=machine.workers, chunk=machine.chunk
+    )
+    judge = Judge(
+        network,
+        validation,
+        study.validation_tasks,
+        rows_per_shot=study.ways if study.app == "characters" else 1,
+        metric=accuracy if study.app == "characters" else mean_squared_error,
+        training=replace(
+            study.training,
+            rate=study.test_rate or study.training.rate,
+            passes=1,
+            batch=1,
+            optimizer="sgd",
+            proximal=0.0,
+        ),
+        workers=machine.workers,
+    )
+    asked = study.per_round or study.devices
+    provenance = {
+        "train": train.provenance,
+        "validation": validation.provenance,
+        "test": test.provenance,
+    }
+    return Setup(
+        study,
+        network,
+        fleet,
+        1 if study.per_round else max(1, min(DEVICES_PER_NODE, asked // DEVICES_PER_NODE)),
+        judge,
+        replace(judge, family=test, tasks=study.tasks),
+        provenance,
+    )
+
+
+def load_study_network(study: Study) -> Network:
+    """Return the study's network, by name or from its TOML file."""
+    if study.network in NETWORKS:
+        return named_network(study.network)
+    return load_network(Path(study.network))
+
+
+def _check_fit(network: Network, family: TaskFamily) -> None:
+    if network.input_shape != family.input_shape or network.outputs != family.outputs:
+        raise StudyError(
+            f"network {network.name}: expected input {family.input_shape} and {family.outputs} "
+            f"outputs for this study, got {network.input_shape} and {network.outputs}"
+        )
+
+
+def _sines(study: Study) -> tuple[TaskFamily, TaskFamily, TaskFamily]:
+    for name in ("data", "test_data"):
+        if getattr(study, name) is not None:
+            raise StudyError(f"study.{name}: sines are made, not read; leave it out")
+    make: Callable[..., Sine] = {"tecs2024": tecs2024, "maml2017": maml2017}[study.setting]
+    train = replace(
+        make(study.seed, "train", support=study.support, query=study.query),
+        query_at="random",
+        min_support=study.min_support or None,
+        noise=study.noise,
+    )
+    held_out = max(1, *study.shots)
+    validation = make(study.seed, "validation", support=held_out, query=QUERY_POINTS)
+    return train, validation, make(study.seed, "test", support=held_out, query=QUERY_POINTS)
+
+
+def _characters(study: Study) -> tuple[TaskFamily, TaskFamily, TaskFamily]:
+    images = find_characters(Path(study.data) if study.data else None, os.environ, download=True)
+    held_out = max(1, *study.shots)
+    drift = Drift() if study.drift else None
+    train = Episodes(
+        study.ways, study.support, study.query, study.min_support or None, study.noise, drift
+    )
+    other = images
+    if study.test_data:
+        other = find_characters(Path(study.test_data), os.environ)
+    judged = Episodes(study.ways, held_out, _query_shots(images, held_out))
+    tested = replace(judged, query_shots=_query_shots(other, held_out))
+    return (
+        characters_family(images, "train", study.seed, train),
+        characters_family(images, "validation", study.seed, judged),
+        characters_family(other, "test", study.seed, tested, whole=study.test_data is not None),
+    )
+
+
+def _query_shots(images: CharacterImages, shots: int) -> int:
+    """Return how many images of a class are left to judge by, at most 5; 1 when there are none."""
+    return max(1, min(5, images.drawers - shots))
+
+
+_FAMILIES: dict[str, Callable[[Study], tuple[TaskFamily, TaskFamily, TaskFamily]]] = {
+    "sine": _sines,
+    "characters": _characters,
+}
+
+
+def _schedule(study: Study) -> Schedule:
+    if study.period:
+        return meta.warm_restart(study.step_end, study.step, study.period)
+    return meta.linear(study.step, study.step_end, study.rounds)
+
+
+def strategy_of(setup: Setup, first_round: int) -> Strategy:
+    """Build the study's strategy, its rounds counted from `first_round`."""
+    return _STRATEGIES[setup.study.strategy](setup, first_round)
+
+
+def _common(setup: Setup, first_round: int) -> dict[str, Any]:
+    study = setup.study
+    per_round = study.per_round if setup.devices_per_node == 1 else 0
+    return {"per_round": per_round, "seed": study.seed, "first_round": first_round}
+
+
+def _tinyreptile(setup: Setup, first_round: int) -> Strategy:
+    return algorithms.tinyreptile(
+        training=setup.study.training, step=_schedule(setup.study), **_common(setup, first_round)
+    )
+
+
+def _reptile(setup: Setup, first_round: int) -> Strategy:
+    return algorithms.reptile(
+        training=setup.study.training, step=_schedule(setup.study), **_common(setup, first_round)
+    )
+
+
+def _tinymetafed(setup: Setup, first_round: int) -> Strategy:
+    study = setup.study
+    return algorithms.tinymetafed(
+        training=study.training,
+        local=study.local,
+        share=study.share,
+        local_start=cast(Literal["received", "zeros", "fresh"], study.local_start),
+        step=_schedule(study),
+        **_common(setup, first_round),
+    )
+
+
+def _fedavg(setup: Setup, first_round: int) -> Strategy:
+    return algorithms.fedavg(training=setup.study.training, **_common(setup, first_round))
+
+
+def _fedsgd(setup: Setup, first_round: int) -> Strategy:
+    return algorithms.fedsgd(rate=setup.study.training.rate, **_common(setup, first_round))
+
+
+def _fedprox(setup: Setup, first_round: int) -> Strategy:
+    return algorithms.fedprox(training=setup.study.training, **_common(setup, first_round))
+
+
+def _flower(kind: Callable[..., Strategy]) -> Callable[[Setup, int], Strategy]:
+    def build(setup: Setup, first_round: int) -> Strategy:
+        del first_round  # Flower's strategies always start at round 1
+        study = setup.study
+        nodes = -(-study.devices // setup.devices_per_node)
+        asked = study.per_round or nodes
+        return kind(
+            fraction_train=asked / nodes,
+            fraction_evaluate=0.0,
+            min_train_nodes=asked,
+            min_available_nodes=asked,
+        )
+
+    return build
+
+
+_STRATEGIES: dict[str, Callable[[Setup, int], Strategy]] = {
+    "tinyreptile": _tinyreptile,
+    "tinyreptile-parallel": _tinyreptile,
+    "tinymetafed": _tinymetafed,
+    "reptile": _reptile,
+    "fedavg": _fedavg,
+    "fedsgd": _fedsgd,
+    "fedprox": _fedprox,
+    "flower-fedavg": _flower(FedAvg),
+    "flower-fedadam": _flower(FedAdam),
+    "flower-fedmedian": _flower(FedMedian),
+    "flower-krum": _flower(Krum),
+}
+
+
+def train_config(setup: Setup) -> dict[str, Any]:
+    """Return what strategies of Flower's must tell devices besides, for ours say it themselves."""
+    if not setup.study.strategy.startswith("flower-"):
+        return {}
+    assignment = Assignment(
+        1, setup.network.init(0), setup.study.training, seed=setup.study.seed
+    )
+    config: dict[str, Any] = dict(assignment_to_config(assignment))
+    del config["server-round"]
+    return config

@@ -1,0 +1,108 @@
+"""Judge a starting point on held-out tasks: fine-tune a copy for each task, then score its query.
+
+Learning is online, as a device would: `passes` times through the support, in the stream's order.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfleet.binding import variants
+from tinyfleet.kernel_learner import Kernel, check_tasks
+from tinyfleet.messages import Assignment, Floats, Training
+from tinyfleet.network import Network
+from tinyfleet.simulations.tasks.family import TaskFamily
+from tinyfleet.task import TaskBatch
+
+Scores = NDArray[np.float64]
+Metric = Callable[[Floats, Floats], Scores]
+
+_GROUP = 64  # tasks that one thread fine-tunes at a time
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over tasks with its 95 % interval, `mean` plus or minus `ci95`."""
+
+    mean: float
+    ci95: float
+    tasks: int
+
+
+def estimate(scores: Scores) -> Estimate:
+    """Return mean and 1.96 standard errors of independent tasks' scores, `(n,)`, n at least 2."""
+    error = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    return Estimate(float(scores.mean()), 1.96 * error, len(scores))
+
+
+def accuracy(outputs: Floats, targets: Floats) -> Scores:
+    """Return each task's accuracy in percent from outputs and one-hot targets `(n, q, ways)`."""
+    right = outputs.argmax(axis=2) == targets.argmax(axis=2)
+    return np.asarray(100.0 * right.mean(axis=1), np.float64)
+
+
+def mean_squared_error(outputs: Floats, targets: Floats) -> Scores:
+    """Return each task's mean squared error from outputs and targets `(n, q, outputs)`."""
+    error = outputs.astype(np.float64) - targets
+    return np.asarray((error * error).mean(axis=(1, 2)), np.float64)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Held-out tasks and how they are scored.
+
+    Attributes:
+        network: what is fine-tuned.
+        family: where the tasks come from; its support is ordered so that the first rows are the
+            problem of fewer shots.
+        tasks: how many of them, 0..tasks-1 of the family; at least 2.
+        rows_per_shot: support rows that one shot stands for: the ways of a classification, 1 else.
+        metric: what a task's query scores.
+        training: how a task is fine-tuned; its passes are set by whoever asks.
+        workers: threads; None for one per core.
+    """
+
+    network: Network
+    family: TaskFamily
+    tasks: int
+    rows_per_shot: int
+    metric: Metric
+    training: Training
+    workers: int | None = None
+
+    def scores(self, weights: Floats, shots: int, passes: int) -> Scores:
+        """Return the score of every task after `passes` passes over `shots` shots, `(tasks,)`."""
+        kernel = Kernel(self.network, variants()[-1])
+        training = replace(self.training, passes=passes)
+        assignment = Assignment(0, weights, training)
+
+        def judge(first: int) -> Scores:
+            devices = range(first, min(first + _GROUP, self.tasks))
+            batch = self.family.batch(np.asarray(devices, np.int64), 0)
+            check_tasks(self.network, batch)
+            tuned = weights
+            if shots:
+                tuned = kernel.learn(assignment, self._cut(batch, shots), devices).weights
+            return self.metric(kernel.predict(tuned, batch.query_x), batch.query_y)
+
+        with ThreadPoolExecutor(self.workers or len(os.sched_getaffinity(0))) as pool:
+            return np.concatenate(list(pool.map(judge, range(0, self.tasks, _GROUP))))
+
+    def _cut(self, batch: TaskBatch, shots: int) -> TaskBatch:
+        rows = shots * self.rows_per_shot
+        counts = np.full(len(batch), rows, np.int32)
+        return replace(
+            batch,
+            support_x=batch.support_x[:, :rows],
+            support_y=batch.support_y[:, :rows],
+            counts=counts,
+        )
+
+    def estimate(self, weights: Floats, shots: int, passes: int) -> Estimate:
+        """Return the mean score over the tasks with its interval."""
+        return estimate(self.scores(weights, shots, passes))

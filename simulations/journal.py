@@ -1,0 +1,131 @@
+"""A run's folder: what is written when, so that a run can die anywhere and go on to the same bytes.
+
+`rounds.jsonl` grows by a line a round. Every few seconds it is flushed to the disk and a checkpoint
+is put in place by an atomic rename, which says how long the journal was; whoever goes on cuts the
+journal there and starts from the checkpoint. Every other file appears whole or not at all.
+"""
+
+import io
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from tinyfleet.atomic import write_atomically
+from tinyfleet.errors import StudyError
+from tinyfleet.messages import Floats
+
+RUN, ROUNDS, WEIGHTS, RESULT = "run.json", "rounds.jsonl", "weights.npy", "result.json"
+CHECKPOINT = "checkpoint.npz"
+_SECONDS_BETWEEN_CHECKPOINTS = 2.0
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run has come.
+
+    Attributes:
+        round: last round that is done; 0 before the first.
+        weights: the weights after it.
+        parameters: parameters communicated so far, both ways.
+        bytes: their bytes, with those of indices.
+        journal: bytes of `rounds.jsonl` that belong to it.
+    """
+
+    round: int
+    weights: Floats
+    parameters: int = 0
+    bytes: int = 0
+    journal: int = 0
+
+
+class Journal:
+    """Writes a run's rounds and checkpoints into `folder`; use it as a context manager."""
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self.folder = folder
+        self.state = state
+        self._file: BinaryIO | None = None
+        self._saved = time.monotonic()
+
+    def __enter__(self) -> Self:
+        path = self.folder / ROUNDS
+        path.touch()
+        self._file = path.open("r+b")
+        self._file.truncate(self.state.journal)
+        self._file.seek(self.state.journal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.checkpoint()
+        if self._file:
+            self._file.close()
+
+    def record(self, line: Mapping[str, Any], state: State) -> None:
+        """Add a round's line; `state` is where the run stands after it."""
+        if self._file is None:
+            raise StudyError(f"{self.folder / ROUNDS}: expected an open journal; enter it first")
+        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self.state = State(
+            state.round, state.weights, state.parameters, state.bytes, self._file.tell()
+        )
+        if time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Make everything recorded so far survive whatever comes."""
+        if self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        state, block = self.state, io.BytesIO()
+        numbers = np.array([state.round, state.parameters, state.bytes, state.journal], np.int64)
+        np.savez(block, numbers=numbers, weights=state.weights)
+        write_atomically(self.folder / CHECKPOINT, block.getvalue())
+        self._saved = time.monotonic()
+
+
+def read_state(folder: Path, parameters: int) -> State:
+    """Return where the run in `folder` stands.
+
+    Raises:
+        StudyError: there is no checkpoint, or it is damaged or of another network.
+    """
+    path = folder / CHECKPOINT
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            numbers, weights = data["numbers"], data["weights"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise StudyError(
+            f"{path}: expected a checkpoint: {error}; start the run anew with --out"
+        ) from None
+    if numbers.shape != (4,) or weights.shape != (parameters,) or weights.dtype != np.float32:
+        raise StudyError(
+            f"{path}: expected {parameters} float32, got {weights.dtype} {weights.shape}"
+        )
+    done, communicated, sent, journal = (int(n) for n in numbers)
+    return State(done, weights, communicated, sent, journal)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` for people and machines, whole or not at all."""
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what `write_json` wrote.
+
+    Raises:
+        StudyError: the file is missing, cut short or no table.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StudyError(f"{path}: expected a file that a run wrote: {error}") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{path}: expected a table, got {type(values).__name__}")
+    return values

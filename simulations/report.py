@@ -1,0 +1,351 @@
+"""Turns the folder of a finished run into one page that explains it, and into a terminal table."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from rich.markup import escape
+from rich.table import Table
+
+from tinyfleet.atomic import write_atomically
+from tinyfleet.simulations import published
+from tinyfleet.simulations.comparison import (
+    METHODS,
+    Comparison,
+    Reference,
+    Row,
+    compare,
+    difference,
+    same_data,
+    ways_of,
+)
+from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.plots import plots_of
+from tinyfleet.simulations.run_folder import Fields, Result, Run, read_run, result_from
+
+BOARD = "nRF52840, 256 KiB of RAM, 1 MiB of flash"
+BOARD_RAM, BOARD_FLASH = 256 * 1024, 1024 * 1024
+VERSIONS = ("tinyfleet", "python", "numpy", "flwr", "kernel_variant", "platform")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number: exact for a machine, `text` for a person, `note` for who wants to know more."""
+
+    value: float | None
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: what it is about and its cells."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into the folder of a finished run and return its path.
+
+    The page needs nothing from outside: it can be mailed, printed and read without a network.
+
+    Raises:
+        StudyError: a file of the run is missing, cut short, or lacks a field.
+        FleetError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    page = folder / "report.html"
+    write_atomically(page, render(read_run(folder)))
+    return page
+
+
+def render(run: Run) -> str:
+    """Return the page of a run."""
+    result, settings = run.result, run.settings
+    comparison = compare(result, settings)
+    template = files("tinyfleet.simulations").joinpath("report.html.jinja").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(
+        result=result,
+        headline=headline(result, comparison),
+        tiles=tuple(_tiles(run, comparison)),
+        comparison=comparison,
+        groups=tuple(_groups(comparison)),
+        plots=plots_of(
+            result, comparison, run.rounds, run.example, ways_of(result, settings)
+        ),
+        limits=tuple(limits(run, comparison)),
+        network=settings.fields("network").text("name"),
+        checksum=settings.fields("network").text("checksum"),
+        board=BOARD,
+        costs=tuple(_costs(run)),
+        data=[(part, settings.fields("data").text(part)) for part in ("train", "validation", "test")],
+        study=tuple(_flat(settings.fields("study").values)),
+        command=settings.text("command"),
+        versions=[(name, settings.text(name)) for name in VERSIONS],
+        result_json=run.result_json,
+    )
+
+
+def result_table(
+    result: Mapping[str, object], settings: Mapping[str, object] | None = None
+) -> Table:
+    """Return what a run reached as a table for the terminal, published numbers beside ours.
+
+    Args:
+        result: contents of `result.json`.
+        settings: contents of `run.json`; None when the run keeps to the paper's ways and data.
+
+    Raises:
+        StudyError: a field is missing or of another type.
+    """
+    found = result_from(Fields("result.json", result))
+    comparison = compare(found, Fields("run.json", settings) if settings else None)
+    what = "accuracy, %" if comparison.more_is_better else "mean square error"
+    table = Table(
+        title=escape(f"{found.app}, {found.strategy}: {what}"),
+        caption=escape("; ".join(r.source.label(r.method) for r in comparison.references)) or None,
+    )
+    table.add_column("on unseen tasks")
+    table.add_column("passes", justify="right")
+    table.add_column("ours, 95 % interval", justify="right")
+    for reference in comparison.references:
+        table.add_column(f"{reference.source.paper}", justify="right")
+        if reference.comparable:
+            table.add_column("difference", justify="right")
+    colours = {"better": "green", "worse": "red", "even": "default"}
+    for _, rows in comparison.groups:
+        for row in rows:
+            texts = [row.label, _passes(row), _interval(comparison, row.ours)]
+            for reference in comparison.references:
+                value, gap = reference.values.get(row.key), difference(row, reference)
+                texts.append("" if value is None else comparison.show(value))
+                if reference.comparable and gap is None:
+                    texts.append("")
+                elif gap is not None:
+                    colour = colours[comparison.verdict(row, gap)]
+                    texts.append(f"[{colour}]{comparison.show_difference(gap)}[/]")
+            table.add_row(*texts)
+        table.add_section()
+    return table
+
+
+def headline(result: Result, comparison: Comparison) -> str:
+    """Say in one sentence what the run reached and how that compares with what was published."""
+    row = _main_row(result, comparison)
+    unit = " %" if comparison.more_is_better else ""
+    ours = f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show(row.ours.ci95)})"
+    score = f"{ours} accuracy after {row.label} of each class" if result.accuracy else (
+        f"a mean square error of {ours} {row.label}"
+    )  # fmt: skip
+    sentence = (
+        f"{_plural(result.devices, 'simulated device')} learned a network of "
+        f"{result.parameters:,} parameters in {_plural(result.rounds, 'round')}; on "
+        f"{row.ours.tasks:,} tasks that no device had seen it reaches {score}"
+    )
+    for reference in comparison.references:
+        gap = difference(row, reference)
+        if gap is not None:
+            value = f"{comparison.show(reference.values[row.key])}{unit}"
+            name = reference.source.label(reference.method)
+            verdict = comparison.verdict(row, gap)
+            if verdict == "even":
+                return f"{sentence}, as good as the published {value} of {name}."
+            return f"{sentence}, {verdict} than the published {value} of {name}."
+    return f"{sentence}."
+
+
+def limits(run: Run, comparison: Comparison) -> Iterator[str]:
+    """Yield what keeps the numbers of this run from being compared with the published ones."""
+    result, settings = run.result, run.settings
+    yield (
+        "Our intervals cover the draw of test tasks, not the draw of seeds: this is one run. "
+        "No intervals were published."
+    )
+    size = published.PARAMETERS.get(result.app)
+    if size and size != result.parameters:
+        yield f"Our network has {result.parameters:,} parameters, the one of TECS 2024 {size:,}."
+    if any(reference.source.paper == "TECS 2024" for reference in comparison.references):
+        yield (
+            "TECS 2024 publishes neither step sizes, rounds, number of devices nor the split of "
+            "its data, and says how many shots it fine-tunes on, not how many passes it makes."
+        )
+    method = METHODS.get(result.strategy)
+    compared = {r.method for r in comparison.references if r.source.paper == "TECS 2024"}
+    if compared and method not in compared:
+        yield (
+            f"The published table is of {', '.join(sorted(compared))}; this run used "
+            f"{result.strategy}."
+        )
+    if not same_data(result, settings):
+        yield (
+            "This run was not judged on the data set of the papers, so no differences are given."
+        )
+    ways = ways_of(result, settings)
+    if result.accuracy and ways != published.WAYS.get(result.app, ways):
+        yield (
+            f"Devices of TECS 2024 tell {published.WAYS[result.app]} classes apart, ours {ways}; "
+            "its accuracies are left out."
+        )
+    if any(reference.source.paper == "Reptile 2018" for reference in comparison.references):
+        yield (
+            "Reptile 2018 (without transduction) trains in batches on stored data with four "
+            "convolutions of 64 filters and batch normalisation: an upper reference, not a "
+            "microcontroller."
+        )
+    if any(not reference.comparable for reference in comparison.references if result.mse):
+        a, b, c = published.SINE_FINE_TUNING[0].curve
+        yield (
+            f"The published fine-tuning is of a single sine (a = {a:g}, b = {b:g}, c = {c:g}); ours "
+            "is a mean over many, so no difference is given."
+        )
+    if any(curve.source.read_off for curve in published.by_parameters(result.app)):
+        yield "Values read off a figure are as exact as the drawing."
+    yield (
+        "The papers count parameters sent; our bytes on the wire also count the indices of "
+        "partial updates."
+    )
+
+
+def _main_row(result: Result, comparison: Comparison) -> Row:
+    """Return the row that stands for the run: 8 shots, else the most; after fine-tuning."""
+    rows = {row.key: row for row in comparison.groups[0][1]}
+    if result.accuracy:
+        return rows.get("8") or rows[str(max(result.accuracy))]
+    return rows.get("mse") or comparison.groups[0][1][-1]
+
+
+def _tiles(run: Run, comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Yield the numbers that matter most: number, what it is, what was published."""
+    result, network = run.result, run.settings.fields("network")
+    rows = comparison.groups[0][1]
+    if result.accuracy:
+        shown = [row for row in rows if row.key == "1"] + [_main_row(result, comparison)]
+        shown = [row for i, row in enumerate(shown) if row not in shown[:i]]
+    else:
+        shown = [_main_row(result, comparison)]
+    for row in shown:
+        beside = [
+            f"{r.source.paper}: {comparison.show(r.values[row.key])}"
+            for r in comparison.references
+            if row.key in r.values and r.comparable
+        ]
+        unit = "%" if comparison.more_is_better else ""
+        what = f"accuracy, {row.label}" if result.accuracy else "mean square error"
+        yield f"{comparison.show(row.ours.mean)}\N{NO-BREAK SPACE}{unit}".strip(), what, (
+            f"± {comparison.show(row.ours.ci95)}" + "".join(f" · {text}" for text in beside)
+        )  # fmt: skip
+    yield (
+        f"{result.parameters_communicated / 1e6:,.3g}\N{NO-BREAK SPACE}M",
+        "parameters communicated",
+        f"both directions · {size(result.bytes_communicated)} on the wire",
+    )
+    memory = network.count("training_ram_bytes")
+    yield size(memory), "RAM to train on a device", f"{memory / BOARD_RAM:.0%} of an nRF52840"
+
+
+def _groups(comparison: Comparison) -> Iterator[tuple[str, tuple[Line, ...]]]:
+    """Yield the result table: a name and its lines, cells in the order of the header."""
+    for name, rows in comparison.groups:
+        yield name, tuple(Line(row.label, tuple(_cells(comparison, row))) for row in rows)
+
+
+def _cells(comparison: Comparison, row: Row) -> Iterator[Cell]:
+    yield Cell(row.passes, _passes(row) or "–")
+    yield Cell(row.ours.mean, comparison.show(row.ours.mean))
+    yield Cell(row.ours.ci95, f"± {comparison.show(row.ours.ci95)}")
+    yield Cell(row.ours.tasks, f"{row.ours.tasks:,}")
+    for reference in comparison.references:
+        value = reference.values.get(row.key)
+        yield Cell(value, "–" if value is None else comparison.show(value))
+        if reference.comparable:
+            yield _difference(comparison, row, reference)
+
+
+def _difference(comparison: Comparison, row: Row, reference: Reference) -> Cell:
+    gap = difference(row, reference)
+    if gap is None:
+        return Cell(None, "–")
+    return Cell(gap, comparison.show_difference(gap), comparison.verdict(row, gap))
+
+
+def _costs(run: Run) -> Iterator[Line]:
+    """Yield what the network costs: ours, published, and what that means."""
+    result, network = run.result, run.settings.fields("network")
+    method = METHODS.get(result.strategy)
+    memory = published.MEMORY_KB.get(result.app, {}).get(method) if method else None
+    params, none = published.PARAMETERS.get(result.app), Cell(None, "–")
+    ram, flash = network.count("training_ram_bytes"), network.count("flash_bytes")
+    formula = network.count("training_ram_published_bytes")
+    forward, training = network.count("macs_forward"), network.count("macs_training")
+    sent, wire = result.parameters_communicated, result.bytes_communicated
+    rounds = max(result.rounds, 1)
+    yield Line("Parameters", (
+        Cell(result.parameters, f"{result.parameters:,}"),
+        Cell(params, f"{params:,}") if params else none, Cell(None, "float32"),
+    ))  # fmt: skip
+    yield Line("Multiply-accumulates of an inference", (
+        Cell(forward, f"{forward:,}"), none, Cell(None, "one example"),
+    ))  # fmt: skip
+    yield Line("Multiply-accumulates of a training step", (
+        Cell(training, f"{training:,}"), none, Cell(None, "forward, backward and update"),
+    ))  # fmt: skip
+    yield Line("RAM to train, exact need of the kernel", (
+        Cell(ram, size(ram)), none, Cell(ram / BOARD_RAM, f"{ram / BOARD_RAM:.1%} of the board"),
+    ))  # fmt: skip
+    yield Line("RAM to train, published formula 4 P + b A", (
+        Cell(formula, size(formula)),
+        Cell(memory * 1000, size(memory * 1000)) if memory else none,
+        Cell(None, "P parameters, b samples a step, A bytes of activations"),
+    ))  # fmt: skip
+    yield Line("Flash for the network", (
+        Cell(flash, size(flash)), none,
+        Cell(flash / BOARD_FLASH, f"{flash / BOARD_FLASH:.1%} of the board"),
+    ))  # fmt: skip
+    yield Line("Parameters communicated", (
+        Cell(sent, f"{sent:,}"), none, Cell(sent / rounds, f"{sent / rounds:,.0f} a round"),
+    ))  # fmt: skip
+    yield Line("Bytes on the wire", (
+        Cell(wire, size(wire)), none, Cell(wire / rounds, f"{size(wire / rounds)} a round"),
+    ))  # fmt: skip
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield settings as the study file names them, tables within it by dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{name}", ", ".join(str(v) for v in value) or "none"
+        elif isinstance(value, bool):
+            yield f"{prefix}{name}", "yes" if value else "no"
+        else:
+            yield f"{prefix}{name}", "none" if value in (None, "") else str(value)
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for a person: 4.99 kB, 919 MB."""
+    unit = 0
+    while count >= 999.5 and unit < 4:
+        count, unit = count / 1000, unit + 1
+    text = f"{count:.0f}" if unit == 0 or count >= 99.95 else f"{count:#.3g}"
+    return f"{text}\N{NO-BREAK SPACE}{('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
+
+
+def _interval(comparison: Comparison, ours: Estimate) -> str:
+    spread = comparison.show(ours.ci95) if math.isfinite(ours.ci95) else "?"
+    return f"{comparison.show(ours.mean)} ± {spread}"
+
+
+def _passes(row: Row) -> str:
+    return "" if row.passes is None else str(row.passes)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,234 @@
+"""Run a study: rounds, learning curve, the one look at the test part, the files that remain."""
+
+import hashlib
+import math
+import platform
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfleet.binding import variants
+from tinyfleet.cost import cost
+from tinyfleet.errors import StudyError
+from tinyfleet.messages import Floats
+from tinyfleet.server import app
+from tinyfleet.server.grid import FleetGrid
+from tinyfleet.simulations import journal
+from tinyfleet.simulations.assemble import (
+    Machine,
+    Setup,
+    assemble,
+    load_study_network,
+    strategy_of,
+    train_config,
+)
+from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.journal import Journal, State, read_json, read_state, write_json
+from tinyfleet.simulations.study import Study, study_from, study_to_dict
+from tinyfleet.weights import save_weights
+
+MAIN_SHOTS = {"sine": 8, "characters": 8}
+"""Shots that the learning curve follows."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a listener hears after each round, and while the result is being judged."""
+
+    stage: str
+    done: int
+    total: int
+    loss: float
+    score: float | None
+
+
+Listener = Callable[[Progress], None]
+
+
+def start(study: Study, folder: Path, command: str, machine: Machine, listen: Listener) -> Path:
+    """Run `study` from its beginning into `folder`, which must be new or empty; return `folder`.
+
+    Raises:
+        StudyError: the folder holds something already.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise StudyError(
+            f"{folder}: expected a new or empty folder, got one with files; "
+            f"take another, or go on with --resume {folder}"
+        )
+    setup = assemble(study, machine)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / journal.RUN, _describe(setup, command))
+    state = State(0, setup.network.init(study.seed))
+    return _go(setup, folder, state, listen)
+
+
+def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
+    """Go on with the run in `folder` where its last checkpoint stands; return `folder`.
+
+    A strategy of Flower's own may keep a state that no checkpoint holds, so it starts anew, and ends
+    in the same bytes all the same.
+    """
+    values = read_json(folder / journal.RUN)
+    study = study_from(values.get("study", {}), str(folder / journal.RUN))
+    setup = assemble(study, machine)
+    fresh = State(0, setup.network.init(study.seed))
+    if study.strategy.startswith("flower-") or not (folder / journal.CHECKPOINT).exists():
+        return _go(setup, folder, fresh, listen)
+    return _go(setup, folder, read_state(folder, setup.network.parameters), listen)
+
+
+def read_study(folder: Path) -> Study:
+    """Return the study that the run in `folder` follows."""
+    path = folder / journal.RUN
+    return study_from(read_json(path).get("study", {}), str(path))
+
+
+def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
+    with Journal(folder, state) as book:
+        if state.round < setup.study.rounds:
+            _rounds(setup, book, listen)
+        final = book.state
+    save_weights(folder / journal.WEIGHTS, final.weights)
+    write_json(folder / journal.RESULT, _judge(setup, final, listen))
+    return folder
+
+
+def _rounds(setup: Setup, book: Journal, listen: Listener) -> None:
+    study, before = setup.study, book.state
+    every = max(1, study.rounds // study.evaluations)
+    main = MAIN_SHOTS[study.app]
+    sparse = study.strategy == "tinymetafed" and study.share < 1.0
+    asked = study.per_round or study.devices
+    random.seed(study.seed)  # Flower's own strategies choose nodes with the global generator
+
+    def hear(end: app.Round) -> None:
+        if end.number <= book.state.round:
+            return  # Flower also reports where a run starts
+        tally = end.tally
+        whole = asked * setup.network.parameters
+        down, up = (tally.received, tally.sent) if tally else (whole, whole)
+        now = State(
+            end.number,
+            end.weights,
+            book.state.parameters + down + up,
+            book.state.bytes + 4 * down + (8 if sparse else 4) * up,
+        )
+        score = None
+        if end.number % every == 0 or end.number == study.rounds:
+            shots = main if main in study.shots else max(study.shots)
+            score = setup.validation.estimate(end.weights, shots, 1).mean
+        book.record(_line(setup, now, end, score), now)
+        loss = tally.loss if tally else math.nan
+        listen(Progress("train", end.number, study.rounds, loss, score))
+
+    app.run(
+        FleetGrid(setup.fleet, setup.devices_per_node),
+        strategy_of(setup, before.round + 1),
+        before.weights,
+        study.rounds - before.round,
+        train_config=train_config(setup),
+        evaluate=hear,
+    )
+
+
+def _line(setup: Setup, now: State, end: app.Round, score: float | None) -> dict[str, Any]:
+    study, tally = setup.study, end.tally
+    line: dict[str, Any] = {
+        "round": end.number,
+        "devices": tally.devices if tally else study.per_round or study.devices,
+        "refused": tally.refused if tally else 0,
+        "examples": tally.examples if tally else None,
+        "loss": tally.loss if tally and math.isfinite(tally.loss) else None,
+        "parameters_communicated": now.parameters,
+        "bytes_communicated": now.bytes,
+    }
+    if score is not None:
+        main = MAIN_SHOTS[study.app]
+        shots = main if main in study.shots else max(study.shots)
+        what = {"accuracy": {str(shots): score}} if _classifies(study) else {"mse": score}
+        line["evaluation"] = what
+    return line
+
+
+def _classifies(study: Study) -> bool:
+    return study.app != "sine"
+
+
+def _describe(setup: Setup, command: str) -> dict[str, Any]:
+    samples = setup.study.support * (setup.study.ways if _classifies(setup.study) else 1)
+    return {
+        "tinyfleet": version("tinyfleet"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "flwr": version("flwr"),
+        "kernel_variant": variants()[-1].name,
+        "platform": platform.platform(),
+        "command": command,
+        "study": study_to_dict(setup.study),
+        "network": {
+            "name": setup.network.name,
+            "checksum": setup.network.checksum,
+            **asdict(cost(setup.network, setup.study.training, samples=samples)),
+        },
+        "data": dict(setup.provenance),
+    }
+
+
+def _judge(setup: Setup, state: State, listen: Listener) -> dict[str, Any]:
+    """Choose the passes on validation tasks, then look at the test part, once."""
+    study, weights = setup.study, state.weights
+    total = len(study.shots)
+    one, several, chosen = {}, {}, {}
+    for i, shots in enumerate(study.shots):
+        listen(Progress("judge", i, total, math.nan, None))
+        chosen[str(shots)] = passes = _best_passes(setup, weights, shots) if shots else 1
+        one[str(shots)] = setup.test.estimate(weights, shots, 1)
+        several[str(shots)] = (
+            setup.test.estimate(weights, shots, passes) if passes > 1 else one[str(shots)]
+        )
+    listen(Progress("judge", total, total, math.nan, None))
+    return {
+        "app": study.app,
+        "strategy": study.strategy,
+        "rounds": state.round,
+        "devices": study.devices,
+        "seed": study.seed,
+        "parameters": setup.network.parameters,
+        "parameters_communicated": state.parameters,
+        "bytes_communicated": state.bytes,
+        **_report_scores(study, one, several),
+        "passes": chosen,
+        "weights_sha256": hashlib.sha256(weights.tobytes()).hexdigest(),
+    }
+
+
+def _best_passes(setup: Setup, weights: Floats, shots: int) -> int:
+    """Return the number of passes that validation tasks like best, one pass among them."""
+    sign = 1.0 if _classifies(setup.study) else -1.0
+    candidates = (1, *setup.study.passes)
+    scores = {p: sign * setup.validation.estimate(weights, shots, p).mean for p in candidates}
+    finite = {p: s for p, s in scores.items() if math.isfinite(s)}
+    return max(finite, key=lambda p: finite[p]) if finite else 1
+
+
+def _report_scores(
+    study: Study, one: dict[str, Estimate], several: dict[str, Estimate]
+) -> dict[str, Any]:
+    one_pass = {k: asdict(v) for k, v in one.items()}
+    best = {k: asdict(v) for k, v in several.items()}
+    if _classifies(study):
+        return {"accuracy": best, "accuracy_one_pass": one_pass}
+    main = str(MAIN_SHOTS[study.app] if str(MAIN_SHOTS[study.app]) in one else max(study.shots))
+    scores: dict[str, Any] = {"mse": best[main], "mse_one_pass": one_pass[main]}
+    if "0" in one:
+        scores["mse_before"] = one_pass["0"]
+    return {**scores, "mse_by_shots": best, "mse_by_shots_one_pass": one_pass}
+
+
+__all__ = ["Progress", "load_study_network", "read_study", "resume", "start"]

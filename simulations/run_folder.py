@@ -1,0 +1,280 @@
+"""Reads what a finished run left in its folder: `run.json`, `rounds.jsonl`, `result.json`.
+
+A fourth file may be there: `example.npz`, one sine that was fine-tuned (see `Example`).
+"""
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfleet.errors import StudyError
+from tinyfleet.simulations.evaluation import Estimate
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """One JSON object and where it stands, so that whatever does not fit can be named.
+
+    Every method raises `StudyError` when the field is missing or of another type.
+    """
+
+    place: str
+    values: Mapping[str, object]
+
+    def _refuse(self, name: str, expected: str) -> StudyError:
+        got = json.dumps(self.values[name])[:60] if name in self.values else "nothing"
+        return StudyError(f"{self.place}: {name}: expected {expected}, got {got}; run it again")
+
+    def has(self, name: str) -> bool:
+        """Say whether the field is there and not null."""
+        return self.values.get(name) is not None
+
+    def text(self, name: str) -> str:
+        """Return a string."""
+        value = self.values.get(name)
+        if not isinstance(value, str):
+            raise self._refuse(name, "a text")
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a number; it may be NaN."""
+        value = self.values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refuse(name, "a number")
+        return float(value)
+
+    def count(self, name: str) -> int:
+        """Return a whole number, 0 or more."""
+        value = self.values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self._refuse(name, "a whole number, 0 or more")
+        return value
+
+    def fields(self, name: str) -> "Fields":
+        """Return an object."""
+        value = self.values.get(name)
+        if not isinstance(value, dict):
+            raise self._refuse(name, "an object")
+        return Fields(f"{self.place}: {name}", value)
+
+    def shots(self, name: str) -> Iterator[tuple[int, str, "Fields"]]:
+        """Yield the keys of an object that are numbers of shots: as number, as key, the object."""
+        inner = self.fields(name)
+        for key in inner.values:
+            if not key.isdecimal():
+                raise StudyError(f"{inner.place}: expected shots as keys, got {key[:60]!r}")
+        for key in sorted(inner.values, key=int):
+            yield int(key), key, inner
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run is judged by.
+
+    Attributes:
+        accuracy: percent by shots a class; empty for a regression.
+        accuracy_one_pass: the same after one pass over the shots.
+        passes: passes over the shots that `accuracy` took, by shots; `mse` took `mse_passes`.
+        mse: mean square error of a regression; empty for a classification. Keys, in this order:
+            "mse_before" fine-tuning, "mse_one_pass", "mse"; the first two may be left out.
+    """
+
+    app: str
+    strategy: str
+    rounds: int
+    devices: int
+    seed: int
+    parameters: int
+    parameters_communicated: int
+    bytes_communicated: int
+    accuracy: Mapping[int, Estimate]
+    accuracy_one_pass: Mapping[int, Estimate]
+    passes: Mapping[int, int]
+    mse: Mapping[str, Estimate]
+    mse_passes: int | None
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on validation tasks after a round: percent by shots a class, or the square error.
+
+    Attributes:
+        parameters: communicated until then, both directions.
+    """
+
+    round: int
+    parameters: float
+    accuracy: Mapping[int, float]
+    mse: float | None
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The course of a run, one entry a round.
+
+    Attributes:
+        number: `(r,)`.
+        loss: mean loss of the samples, each scored before it was learned, `(r,)`; NaN for none.
+        refused: updates that were refused, in all.
+        evaluations: the rounds that were evaluated, in order.
+    """
+
+    number: Numbers
+    loss: Numbers
+    refused: int
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One curve that no device has seen, before and after fine-tuning.
+
+    Attributes:
+        x: where the curve is drawn, `(m,)`, ascending; so `truth`, `before` and `after`.
+        support_x: the points that were learned, `(s,)`, with `support_y`.
+    """
+
+    x: Numbers
+    truth: Numbers
+    before: Numbers
+    after: Numbers
+    support_x: Numbers
+    support_y: Numbers
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its settings as they were written, its course and its result."""
+
+    folder: Path
+    settings: Fields
+    rounds: Rounds
+    result: Result
+    result_json: str
+    example: Example | None
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        StudyError: a file is missing, cut short, or lacks a field.
+    """
+    result_json = _text(folder / "result.json")
+    return Run(
+        folder=folder,
+        settings=_parse(folder / "run.json", _text(folder / "run.json")),
+        rounds=_rounds(folder / "rounds.jsonl"),
+        result=result_from(_parse(folder / "result.json", result_json)),
+        result_json=result_json,
+        example=_example(folder / "example.npz"),
+    )
+
+
+def result_from(fields: Fields) -> Result:
+    """Return what `result.json` says.
+
+    Raises:
+        StudyError: it has neither accuracy nor square error, or lacks another field.
+    """
+    if not (fields.has("accuracy") or fields.has("mse")):
+        raise StudyError(f"{fields.place}: expected `accuracy` or `mse`, got neither; run it again")
+    names = ("mse_before", "mse_one_pass", "mse")
+    return Result(
+        app=fields.text("app"),
+        strategy=fields.text("strategy"),
+        rounds=fields.count("rounds"),
+        devices=fields.count("devices"),
+        seed=fields.count("seed"),
+        parameters=fields.count("parameters"),
+        parameters_communicated=fields.count("parameters_communicated"),
+        bytes_communicated=fields.count("bytes_communicated"),
+        accuracy=_by_shots(fields, "accuracy"),
+        accuracy_one_pass=_by_shots(fields, "accuracy_one_pass"),
+        passes={shots: inner.count(key) for shots, key, inner in fields.shots("passes")}
+        if fields.has("passes") and fields.has("accuracy")
+        else {},
+        mse_passes=fields.count("passes")
+        if fields.has("passes") and not fields.has("accuracy")
+        else None,
+        mse={name: _estimate(fields.fields(name)) for name in names if fields.has(name)},
+        weights_sha256=fields.text("weights_sha256"),
+    )
+
+
+def _by_shots(fields: Fields, name: str) -> dict[int, Estimate]:
+    if not fields.has(name):
+        return {}
+    return {shots: _estimate(inner.fields(key)) for shots, key, inner in fields.shots(name)}
+
+
+def _estimate(fields: Fields) -> Estimate:
+    return Estimate(fields.number("mean"), fields.number("ci95"), fields.count("tasks"))
+
+
+def _rounds(path: Path) -> Rounds:
+    number, loss, evaluations, refused = [], [], [], 0
+    for i, line in enumerate(_text(path).splitlines(), start=1):
+        fields = _parse(path, line, i)
+        number.append(fields.count("round"))
+        loss.append(fields.number("loss") if fields.has("loss") else math.nan)
+        refused += fields.count("refused") if fields.has("refused") else 0
+        if fields.has("evaluation"):
+            scores = fields.fields("evaluation")
+            by_shots = scores.shots("accuracy") if scores.has("accuracy") else ()
+            evaluations.append(
+                Evaluation(
+                    number[-1],
+                    fields.number("parameters_communicated"),
+                    {shots: inner.number(key) for shots, key, inner in by_shots},
+                    scores.number("mse") if scores.has("mse") else None,
+                )
+            )
+    return Rounds(np.array(number, np.float64), np.array(loss), refused, tuple(evaluations))
+
+
+def _example(path: Path) -> Example | None:
+    if not path.exists():
+        return None
+    names = ("x", "truth", "before", "after", "support_x", "support_y")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = [np.asarray(arrays[name], np.float64).ravel() for name in names]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StudyError(f"{path}: expected arrays {', '.join(names)}: {error}") from None
+    if len({len(a) for a in found[:4]}) > 1 or len(found[4]) != len(found[5]):
+        lengths = ", ".join(f"{n} {len(a)}" for n, a in zip(names, found, strict=True))
+        raise StudyError(f"{path}: expected curves of one length, got {lengths}; run it again")
+    return Example(*found)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(
+            f"{path}: expected the folder of a finished run, got no such file; "
+            "finish the run with --resume"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: expected a readable text file: {error}") from None
+
+
+def _parse(path: Path, text: str, line: int = 0) -> Fields:
+    place = f"{path}: line {line}" if line else str(path)
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StudyError(f"{place}: expected whole JSON, got a cut or damaged one: {error}") from None
+    if not isinstance(value, dict):
+        raise StudyError(f"{place}: expected a JSON object, got {text[:60]!r}; run it again")
+    return Fields(place, value)

@@ -1,0 +1,165 @@
+"""Every build of the kernel computes the bits of the numpy reference."""
+
+import numpy as np
+import pytest
+from drawn import Data, data_for, every_layer, frozen_sets, networks, same_bits
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tinyfleet import reference
+from tinyfleet.binding import Program, Variant, variants
+from tinyfleet.layers import Conv2d, Dense, DepthwiseConv2d, Flatten, MaxPool, Relu
+from tinyfleet.messages import Floats, Training
+from tinyfleet.network import LOSSES, Loss, Network, sequence
+from tinyfleet.plan import Plan, plan
+
+EVERY = variants()
+RATES = st.floats(2**-10, 2**-3)
+ONLINE = st.builds(Training, RATES, passes=st.integers(1, 2))
+BATCHED = st.builds(
+    Training,
+    RATES,
+    passes=st.integers(1, 2),
+    batch=st.integers(0, 4),
+    optimizer=st.sampled_from(["sgd", "adam"]),
+    proximal=st.sampled_from([0.0, 0.3]),
+)
+
+
+def learned_by_reference(lowered: Plan, training: Training, data: Data) -> tuple[Floats, Floats]:
+    results = [
+        reference.learn(lowered, training, start, x, y)
+        for start, x, y in zip(data.start, data.x, data.y, strict=True)
+    ]
+    return np.stack([w for w, _ in results]), np.array([loss for _, loss in results], np.float32)
+
+
+def check_equality(lowered: Plan, training: Training, data: Data) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected, losses = learned_by_reference(lowered, training, data)
+    assume(np.isfinite(expected).all() and np.isfinite(losses).all())
+    program = Program(lowered)
+    for variant in EVERY:
+        got = program.learn(variant, training, data.start, data.x, data.y)
+        assert same_bits(got[0], expected), variant
+        assert same_bits(got[1], losses), variant
+
+
+def test_this_processor_runs_the_scalar_kernel_and_lanes() -> None:
+    assert {"scalar", "lanes4"} <= {variant.name for variant in EVERY}
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data(), network=networks(), training=ONLINE, seed=st.integers(0, 2**32 - 1))
+def test_online_learning_equals_the_reference(
+    data: st.DataObject, network: Network, training: Training, seed: int
+) -> None:
+    lowered = plan(network, data.draw(frozen_sets(network)))
+    devices, samples = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+
+    drawn = data_for(network, devices, samples, seed, coarse=data.draw(st.booleans()))
+
+    check_equality(lowered, training, drawn)
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), network=networks(4), training=BATCHED, seed=st.integers(0, 2**32 - 1))
+def test_batches_adam_and_the_proximal_pull_equal_the_reference(
+    data: st.DataObject, network: Network, training: Training, seed: int
+) -> None:
+    lowered = plan(network, data.draw(frozen_sets(network)))
+
+    drawn = data_for(network, 2, data.draw(st.integers(1, 5)), seed, coarse=False)
+
+    check_equality(lowered, training, drawn)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("number", [0, 1])
+def test_512_steps_leave_every_bit_equal(loss: Loss, number: int) -> None:
+    network = every_layer(loss)[number]
+    lowered, training = plan(network), Training(rate=0.01)
+    data = data_for(network, 1, 512, seed=number, coarse=False)
+
+    expected, losses = learned_by_reference(lowered, training, data)
+
+    assert not same_bits(expected, data.start)
+    for variant in EVERY:
+        weights, mean = Program(lowered).learn(variant, training, data.start, data.x, data.y)
+        assert same_bits(weights, expected), variant
+        assert same_bits(mean, losses), variant
+
+
+WIDE = Network(
+    "wide",
+    (6, 19, 3),
+    sequence(
+        Conv2d(17, (3, 3), (1, 2)), Relu(), DepthwiseConv2d(), MaxPool((2, 3)), Flatten(), Dense(21)
+    ),
+    "softmax-cross-entropy",
+)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [Training(0.05), Training(0.01, batch=3, optimizer="adam"), Training(0.05, 2, 2, "sgd", 0.1)],
+)
+@pytest.mark.parametrize("variant", EVERY, ids=lambda variant: str(variant.name))
+def test_grouping_devices_changes_no_bit(variant: Variant, training: Training) -> None:
+    program, data = Program(plan(WIDE)), data_for(WIDE, 37, 4, seed=3, coarse=False)
+
+    whole = program.learn(variant, training, data.start, data.x, data.y)
+
+    for chunk in (1, 5, 16, 36):
+        parts = [
+            program.learn(variant, training, data.start[at], data.x[at], data.y[at])
+            for at in (slice(i, i + chunk) for i in range(0, 37, chunk))
+        ]
+        assert same_bits(np.concatenate([w for w, _ in parts]), whole[0])
+        assert same_bits(np.concatenate([loss for _, loss in parts]), whole[1])
+    scalar = program.learn(EVERY[0], training, data.start, data.x, data.y)
+    assert same_bits(whole[0], scalar[0])
+    assert same_bits(whole[1], scalar[1])
+
+
+def test_one_vector_for_all_equals_a_copy_for_each() -> None:
+    program, data = Program(plan(WIDE)), data_for(WIDE, 5, 2, seed=4, coarse=False)
+    shared = data.start[0]
+
+    for variant in EVERY:
+        once = program.learn(variant, Training(0.05), shared, data.x, data.y)
+        copied = np.tile(shared, (5, 1))
+        each = program.learn(variant, Training(0.05), copied, data.x, data.y)
+        assert same_bits(once[0], each[0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(network=networks(), seed=st.integers(0, 2**32 - 1), coarse=st.booleans())
+def test_predictions_equal_the_reference(network: Network, seed: int, coarse: bool) -> None:
+    lowered, data = plan(network), data_for(network, 3, 2, seed, coarse=coarse)
+    expected = np.array(
+        [
+            [reference.predict(lowered, w, x) for x in xs]
+            for w, xs in zip(data.start, data.x, strict=True)
+        ],
+        np.float32,
+    )
+
+    for variant in EVERY:
+        assert same_bits(Program(lowered).predict(variant, data.start, data.x), expected), variant
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), network=networks(), training=st.one_of(ONLINE, BATCHED))
+def test_frozen_layers_keep_every_bit(
+    data: st.DataObject, network: Network, training: Training
+) -> None:
+    frozen = data.draw(frozen_sets(network))
+    drawn = data_for(network, 2, 3, seed=5, coarse=False)
+    program = Program(plan(network, frozen))
+
+    weights, _ = program.learn(EVERY[-1], training, drawn.start, drawn.x, drawn.y)
+
+    for name in frozen:
+        at = network.parts[name].slice
+        assert same_bits(weights[:, at], drawn.start[:, at])
