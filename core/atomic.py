@@ -18,7 +18,7 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         FleetError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
     content = data.encode() if isinstance(data, str) else data
     try:
         try:

@@ -1,7 +1,7 @@
 """The command `tinyfleet`: gathers what the installed parts offer under one roof.
 
-Every part names its commands under the entry point group "tinyfleet.commands", so this module imports
-none of them. A command is a function that Typer understands, or a Typer application of commands.
+Every part names its commands under the entry point group "tinyfleet.commands", so this module
+imports none of them. A command is a function that Typer understands, or a Typer application.
 """
 
 import sys
@@ -14,8 +14,10 @@ from tinyfleet.errors import FleetError
 INTERRUPTED = 130
 """What the shell gets after Ctrl-C, as of any program that a signal ends."""
 
-EXIT_CODES = """Exit codes: 0 done, 1 refused, 2 wrong usage, 3 network, 4 training, 5 data, 6 study,
-7 kernel, 130 interrupted."""
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 network, 4 training, 5 data, 6 study, "
+    "7 kernel, 130 interrupted."
+)
 
 
 def make_app() -> typer.Typer:

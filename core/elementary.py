@@ -71,11 +71,13 @@ def sigmoid(x: ArrayLike) -> Floats:
 def tanh(x: ArrayLike) -> Floats:
     """tanh(x): a polynomial near 0, by exp elsewhere."""
     x = np.asarray(x, F)
-    size, z = np.abs(x), x * x
-    p = np.full_like(x, F(_TANH[0]))
-    for factor in _TANH[1:]:
-        p = p * z + F(factor)
-    near = p * z * x + x
+    size = np.abs(x)
+    with np.errstate(over="ignore", invalid="ignore"):  # far from 0 the polynomial is not used
+        z = x * x
+        p = np.full_like(x, F(_TANH[0]))
+        for factor in _TANH[1:]:
+            p = p * z + F(factor)
+        near = p * z * x + x
     far = F(1) - F(2) / (exp(size + size) + F(1))
     far = np.where(x < 0, -far, far)
     return np.asarray(np.where(size < F(0.625), near, far), F)

@@ -83,6 +83,10 @@ class Network:
     loss: Loss
 
     def __post_init__(self) -> None:
+        names = [name for name, _ in self.layers]
+        for text in (self.name, *names):
+            if not text or not text.isprintable():
+                raise NetworkError(f"name: expected printable characters, got {text!r}")
         if self.loss not in LOSSES:
             raise NetworkError(
                 f"{self.name}: loss: expected one of {', '.join(LOSSES)}, got {self.loss!r}"
@@ -94,10 +98,6 @@ class Network:
                 f"{self.name}: input: expected [features] or [height, width, channels] of 1 or "
                 f"more, got {list(self.input_shape)}"
             )
-        names = [name for name, _ in self.layers]
-        for text in (self.name, *names):
-            if not text or not text.isprintable():
-                raise NetworkError(f"name: expected printable characters, got {text!r}")
         if len(set(names)) != len(names):
             raise NetworkError(f"{self.name}: layers: expected different names, got {names}")
         if len(self.shapes[-1]) != 1:
@@ -150,7 +150,11 @@ class Network:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def init(self, seed: int | Sequence[int]) -> Floats:
-        """Draw a vector: Glorot's uniform weights (Glorot & Bengio 2010, eq. 16), zero biases."""
+        """Draw a vector: Glorot's uniform weights (Glorot & Bengio 2010, eq. 16), spread biases.
+
+        Biases are uniform in +-1/sqrt(fan-in), so that the kinks of a ReLU network of few inputs
+        do not all lie at zero.
+        """
         generator = np.random.default_rng(seed)
         vector = np.zeros(self.parameters, np.float32)
         for part in self.parts.values():
@@ -162,6 +166,9 @@ class Network:
             limit = math.sqrt(6.0 / (fan_in + fan_out))
             draws = generator.uniform(-limit, limit, size)
             vector[part.start : part.start + size] = draws.astype(np.float32)
+            spread = 1.0 / math.sqrt(fan_in)
+            biases = generator.uniform(-spread, spread, part.biases)
+            vector[part.start + size : part.stop] = biases.astype(np.float32)
         return vector
 
     def check_weights(self, vector: Floats, source: str = "weights") -> Floats:
@@ -189,6 +196,10 @@ class Layout(Protocol):
     @property
     def parameters(self) -> int:
         """Length of the vector."""
+        ...
+
+    def init(self, seed: int | Sequence[int], /) -> Floats:
+        """Draw a vector."""
         ...
 
 

@@ -37,6 +37,7 @@ def characters() -> Network:
     layers = sequence(
         Conv2d(16, (3, 3), (2, 2)),
         Relu(),
+        *_separable(32, (2, 2)),
         *_separable(64, (2, 2)),
         *_separable(128, (2, 2)),
         Flatten(),
@@ -52,9 +53,10 @@ def characters_mcu() -> Network:
     buffers and a stack fit beside them.
     """
     layers = sequence(
-        Conv2d(16, (3, 3), (2, 2)),
+        Conv2d(8, (3, 3), (2, 2)),
         Relu(),
         *_separable(32, (2, 2)),
+        *_separable(64, (2, 2)),
         *_separable(64, (2, 2)),
         Flatten(),
         Dense(5),

@@ -6,7 +6,7 @@ forward 0..n-1, loss n, backward 2n..n+1 (layer i goes backward at step 2n-i).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from tinyfleet.errors import NetworkError
 from tinyfleet.layers import (
@@ -36,6 +36,7 @@ KINDS = (
     "sigmoid",
 )
 ACTIVATIONS = frozenset(KINDS[5:])
+MOST = 2**27  # sixteen lanes of it are as many as an int32 counts
 
 
 @dataclass(frozen=True)
@@ -181,17 +182,23 @@ def _unique(tensors: list[_Tensor]) -> list[_Tensor]:
     return list({id(tensor): tensor for tensor in tensors}.values())
 
 
-def _geometry(step: _Step) -> tuple[int, ...]:
+def _geometry(step: _Step) -> dict[str, int]:
     """Return in_h .. pad_left of a row. A 1x1 convolution is one long row of positions."""
     dims_in = step.shape_in if len(step.shape_in) == 3 else (1, 1, *step.shape_in)
     dims_out = step.shape_out if len(step.shape_out) == 3 else (1, 1, *step.shape_out)
-    w = step.window
-    if w is None:
-        return (*dims_in, *dims_out, 1, 1, 1, 1, 0, 0)
+    w = step.window or Window((1, 1), (1, 1), (0, 0), (1, 1))
     if step.kind == "conv2d" and w.kernel == (1, 1) and w.stride == (1, 1):
         dims_in = (1, dims_in[0] * dims_in[1], dims_in[2])
         dims_out = (1, dims_out[0] * dims_out[1], dims_out[2])
-    return (*dims_in, *dims_out, *w.kernel, *w.stride, *w.before)
+    names = ("h", "w", "c")
+    return {
+        **{f"in_{name}": size for name, size in zip(names, dims_in, strict=True)},
+        **{f"out_{name}": size for name, size in zip(names, dims_out, strict=True)},
+        **{f"kernel_{name}": size for name, size in zip(names, w.kernel, strict=False)},
+        **{f"stride_{name}": size for name, size in zip(names, w.stride, strict=False)},
+        "pad_top": w.before[0],
+        "pad_left": w.before[1],
+    }
 
 
 def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
@@ -204,7 +211,7 @@ def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
     learns = [step.name in network.parts and step.name not in frozen for step in steps]
     first = learns.index(True) if True in learns else n
     outputs, deltas = _lives(steps, learns, first)
-    kept = _unique([t for i, t in enumerate(outputs) if t.dies > n and i >= 0])
+    kept = _unique([t for t in outputs if t.dies > n])
     scratch = _place(_unique(outputs + [t for t in deltas if t is not None]))
     rows = []
     for i, step in enumerate(steps):
@@ -213,15 +220,20 @@ def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
         part = network.parts.get(step.name)
         rows.append(
             Row(
-                KINDS.index(step.kind),
-                int(learns[i]),
-                *_geometry(step),
-                part.start if part else 0,
-                outputs[i - 1].place if i else -1,
-                outputs[i].place,
-                below.place if below else -1,
-                mine.place if mine else -1,
+                kind=KINDS.index(step.kind),
+                trainable=int(learns[i]),
+                **_geometry(step),
+                parameters=part.start if part else 0,
+                input=outputs[i - 1].place if i else -1,
+                output=outputs[i].place,
+                input_delta=below.place if below else -1,
+                output_delta=mine.place if mine else -1,
             )
+        )
+    most = max(network.parameters, scratch, *(max(astuple(row)) for row in rows))
+    if most >= MOST:
+        raise NetworkError(
+            f"{network.name}: expected sizes below {MOST}, got {most}; make the layers smaller"
         )
     return Plan(
         tuple(rows),

@@ -327,7 +327,7 @@ def learn(
     batch = training.batch or n
     online = batch == 1 and training.optimizer == "sgd" and training.proximal == 0
     moments = _Moments(np.zeros_like(vector), np.zeros_like(vector), F(1), F(1))
-    total, losses = np.zeros_like(vector), F(0)
+    total, losses = np.zeros_like(vector), np.zeros((), F)
     for _ in range(training.passes):
         for t in range(n):
             if online:

@@ -54,9 +54,7 @@ class TaskBatch:
     def task(self, i: int) -> Task:
         """Return the task of the `i`-th device of the batch, without its padding."""
         n = int(self.counts[i])
-        return Task(
-            self.support_x[i, :n], self.support_y[i, :n], self.query_x[i], self.query_y[i]
-        )
+        return Task(self.support_x[i, :n], self.support_y[i, :n], self.query_x[i], self.query_y[i])
 
 
 def check_finite(name: str, values: Floats) -> None:

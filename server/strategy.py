@@ -97,6 +97,9 @@ class MetaStrategy(Strategy):
         self.meta_step = meta_step
         self.tally: Tally | None = None
         self._weights: Floats = np.empty(0, np.float32)
+        # Checking a record's values costs more than learning on a device: do it once, not a round.
+        orders = envelope.assignment_to_config(settings.assignment(1, self._weights))
+        self._orders = ConfigRecord({**orders, "weighting": meta_step.weighting})
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -109,17 +112,16 @@ class MetaStrategy(Strategy):
         """
         round_number = self._round(server_round)
         self._weights = from_arrays(arrays)
-        orders = envelope.assignment_to_config(
-            self.settings.assignment(round_number, self._weights)
-        )
-        orders["weighting"] = self.meta_step.weighting
-        for key, value in orders.items():
-            if config.get(key, value) != value:
+        orders = self._orders.copy()
+        orders["server-round"] = round_number
+        for key, value in config.items():
+            if key in orders and orders[key] != value:
                 raise TrainingError(
-                    f"train_config.{key}: the strategy says {value!r}, got {config[key]!r}; "
+                    f"train_config.{key}: the strategy says {orders[key]!r}, got {value!r}; "
                     "set it on the strategy"
                 )
-        content = RecordDict({"arrays": arrays, "config": ConfigRecord({**config, **orders})})
+            orders[key] = value
+        content = RecordDict({"arrays": arrays, "config": orders})
         nodes = choose(grid.get_node_ids(), self.settings, round_number)
         return (
             Message(content, node, MessageType.TRAIN, group_id=str(round_number)) for node in nodes

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, Krum, Strategy
-
 from tinyfleet.description import load_network
 from tinyfleet.envelope import assignment_to_config
 from tinyfleet.errors import StudyError
@@ -15,6 +13,7 @@ from tinyfleet.messages import Assignment
 from tinyfleet.network import Network
 from tinyfleet.networks import NETWORKS, named_network
 from tinyfleet.server import algorithms, meta
+from tinyfleet.server.flowers_own import Strategy, flowers_own
 from tinyfleet.server.meta import Schedule
 from tinyfleet.simulations.datasets.characters import find_characters
 from tinyfleet.simulations.datasets.omniglot import CharacterImages
@@ -84,7 +83,6 @@ def assemble(study: Study, machine: Machine) -> Setup:
         metric=accuracy if study.app == "characters" else mean_squared_error,
         training=replace(
             study.training,
-            rate=study.test_rate or study.training.rate,
             passes=1,
             batch=1,
             optimizer="sgd",
@@ -223,20 +221,10 @@ def _fedprox(setup: Setup, first_round: int) -> Strategy:
     return algorithms.fedprox(training=setup.study.training, **_common(setup, first_round))
 
 
-def _flower(kind: Callable[..., Strategy]) -> Callable[[Setup, int], Strategy]:
-    def build(setup: Setup, first_round: int) -> Strategy:
-        del first_round  # Flower's strategies always start at round 1
-        study = setup.study
-        nodes = -(-study.devices // setup.devices_per_node)
-        asked = study.per_round or nodes
-        return kind(
-            fraction_train=asked / nodes,
-            fraction_evaluate=0.0,
-            min_train_nodes=asked,
-            min_available_nodes=asked,
-        )
-
-    return build
+def _flowers_own(setup: Setup, first_round: int) -> Strategy:
+    del first_round  # Flower's strategies always start at round 1
+    nodes = -(-setup.study.devices // setup.devices_per_node)
+    return flowers_own(setup.study.strategy, nodes, setup.study.per_round or nodes)
 
 
 _STRATEGIES: dict[str, Callable[[Setup, int], Strategy]] = {
@@ -247,10 +235,10 @@ _STRATEGIES: dict[str, Callable[[Setup, int], Strategy]] = {
     "fedavg": _fedavg,
     "fedsgd": _fedsgd,
     "fedprox": _fedprox,
-    "flower-fedavg": _flower(FedAvg),
-    "flower-fedadam": _flower(FedAdam),
-    "flower-fedmedian": _flower(FedMedian),
-    "flower-krum": _flower(Krum),
+    "flower-fedavg": _flowers_own,
+    "flower-fedadam": _flowers_own,
+    "flower-fedmedian": _flowers_own,
+    "flower-krum": _flowers_own,
 }
 
 
@@ -258,9 +246,7 @@ def train_config(setup: Setup) -> dict[str, Any]:
     """Return what strategies of Flower's must tell devices besides, for ours say it themselves."""
     if not setup.study.strategy.startswith("flower-"):
         return {}
-    assignment = Assignment(
-        1, setup.network.init(0), setup.study.training, seed=setup.study.seed
-    )
+    assignment = Assignment(1, setup.network.init(0), setup.study.training, seed=setup.study.seed)
     config: dict[str, Any] = dict(assignment_to_config(assignment))
     del config["server-round"]
     return config

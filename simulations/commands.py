@@ -169,9 +169,7 @@ def _progress() -> Iterator[run.Listener]:
             note = f"loss {heard.loss:.3f}" if heard.stage == "train" else ""
             if scores and heard.stage == "train":
                 note += f"  validation {scores[0]:.2f}"
-            progress.update(
-                bars[heard.stage], completed=heard.done, total=heard.total, note=note
-            )
+            progress.update(bars[heard.stage], completed=heard.done, total=heard.total, note=note)
 
         yield listen
 

@@ -1,12 +1,12 @@
 """Puts what was published beside what a run reached, row by row, and says what differs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tinyfleet.simulations import published
 from tinyfleet.simulations.evaluation import Estimate
-from tinyfleet.simulations.published import Curve, Method, Source
+from tinyfleet.simulations.published import Method, Source
 from tinyfleet.simulations.run_folder import Fields, Result
 
 METHODS: Mapping[str, Method] = {
@@ -23,27 +23,32 @@ class Reference:
     """What one publication says about some rows.
 
     Attributes:
-        values: published value by the key of a row; percent or mean square error.
-        comparable: whether a difference to it means anything.
+        values: published score by shots.
+        differs: why a difference to it would mean nothing; empty when it means something.
     """
 
     method: Method
     source: Source
-    values: Mapping[str, float]
-    comparable: bool = True
+    values: Mapping[float, float]
+    differs: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name method and source, and what sets them apart from ours."""
+        name = self.source.label(self.method)
+        return f"{name}, {self.differs}" if self.differs else name
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured quantity of a run.
+    """The score after fine-tuning on some shots.
 
     Attributes:
-        key: what references call it.
-        label: the same for a person.
-        passes: passes over the support samples; None when nothing was learned.
+        label: the shots for a person.
+        passes: passes over them; None when nothing was learned.
     """
 
-    key: str
+    shots: int
     label: str
     passes: int | None
     ours: Estimate
@@ -54,20 +59,39 @@ class Comparison:
     """A table: rows of ours in named groups, and references beside them.
 
     Attributes:
-        unit: of all values, "%" or "MSE".
-        more_is_better: whether a greater value is a better one.
+        more_is_better: whether scores are accuracies in percent; else they are square errors.
+        groups: the first has the scores that a run is judged by, a row for every shots.
     """
 
-    unit: str
     more_is_better: bool
     groups: tuple[tuple[str, tuple[Row, ...]], ...]
     references: tuple[Reference, ...]
+
+    @property
+    def main(self) -> Row:
+        """The row that stands for the run: 8 shots, else the most."""
+        rows = {row.shots: row for row in self.groups[0][1]}
+        return rows.get(8) or rows[max(rows)]
 
     def show(self, value: float) -> str:
         """Write a value of this table for a person: 91.4 (percent) or 0.131 (square error)."""
         if not math.isfinite(value):
             return "not a number"
         return f"{value:.1f}" if self.more_is_better else f"{value:#.3g}"
+
+    def show_published(self, value: float) -> str:
+        """Write a published value with the digits that were published: 75.0, 95.39 or 0.41."""
+        if not self.more_is_better:
+            return f"{value:g}"
+        return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+
+    def show_interval(self, ci95: float) -> str:
+        """Write half an interval, the part after ±: 0.7 (percent) or 0.021 (square error)."""
+        if not math.isfinite(ci95):
+            return "unknown"
+        if not self.more_is_better:
+            return f"{ci95:#.2g}"
+        return f"{ci95:.1f}" if ci95 >= 0.05 or ci95 == 0 else f"{ci95:.1g}"
 
     def show_difference(self, difference: float) -> str:
         """Write a difference with its sign: +0.4 or \N{MINUS SIGN}0.279."""
@@ -85,73 +109,67 @@ class Comparison:
 
 def difference(row: Row, reference: Reference) -> float | None:
     """Return ours minus published, or None where nothing comparable was published."""
-    value = reference.values.get(row.key)
-    return None if value is None or not reference.comparable else row.ours.mean - value
+    value = reference.values.get(row.shots)
+    return None if value is None or reference.differs else row.ours.mean - value
 
 
 def compare(result: Result, settings: Fields | None = None) -> Comparison:
     """Return the table of a run; `settings` are those of `run.json`, None for the paper's own."""
-    if result.accuracy:
-        return _accuracy(result, settings)
-    return _square_error(result)
+    noun = "point" if result.regression else "shot"
+    groups = (
+        (
+            "As many passes as validation tasks like best",
+            tuple(
+                Row(shots, plural(shots, noun), result.passes.get(shots) if shots else None, ours)
+                for shots, ours in result.scores.items()
+            ),
+        ),
+        (
+            "One pass",
+            tuple(
+                Row(shots, plural(shots, noun), 1 if shots else None, ours)
+                for shots, ours in result.scores_one_pass.items()
+            ),
+        ),
+    )
+    references = _errors(result) if result.regression else _accuracies(result, settings)
+    return Comparison(
+        not result.regression,
+        tuple((name, rows) for name, rows in groups if rows),
+        tuple(r for r in references if not result.scores.keys().isdisjoint(r.values)),
+    )
 
 
-def _accuracy(result: Result, settings: Fields | None) -> Comparison:
+def _accuracies(result: Result, settings: Fields | None) -> Iterator[Reference]:
+    """Yield the published accuracies for as many classes as the run's devices tell apart."""
     ways = ways_of(result, settings)
-    curves: list[Curve] = []
-    paper = published.accuracy_by_shots(result.app)
-    if paper and ways == published.WAYS[result.app]:
-        curves.append(paper)
-    reptile = published.omniglot(ways) if result.app == published.CHARACTERS else None
-    if reptile:
-        curves.append(reptile)
-    comparable = same_data(result, settings)
-    references = tuple(
-        Reference(
-            curve.method,
-            curve.source,
-            {f"{x:g}": y for x, y in zip(curve.x, curve.y, strict=True)},
-            comparable,
-        )
-        for curve in curves
-        if any(shots in result.accuracy for shots in curve.x)
-    )
-    several = tuple(
-        Row(str(shots), _shots(shots), result.passes.get(shots) if shots else None, ours)
-        for shots, ours in result.accuracy.items()
-    )
-    once = tuple(
-        Row(str(shots), _shots(shots), 1 if shots else None, ours)
-        for shots, ours in result.accuracy_one_pass.items()
-    )
-    groups = (("As many passes as served validation tasks best", several), ("One pass", once))
-    return Comparison("%", True, tuple((name, rows) for name, rows in groups if rows), references)
+    curves = []
+    if ways == published.WAYS.get(result.app):
+        curves.append(published.accuracy_by_shots(result.app))
+    if result.app == published.CHARACTERS:
+        curves.append(published.omniglot(ways))
+    differs = "" if same_data(result, settings) else "other data"
+    for curve in curves:
+        if curve:
+            yield Reference(
+                curve.method, curve.source, dict(zip(curve.x, curve.y, strict=True)), differs
+            )
 
 
-def _square_error(result: Result) -> Comparison:
-    method = METHODS.get(result.strategy, "TinyReptile")
-    references: list[Reference] = []
+def _errors(result: Result) -> Iterator[Reference]:
+    """Yield the published errors on sines of the run's method, else of TinyReptile."""
     curves = {curve.method: curve for curve in published.by_parameters(result.app)}
+    method = METHODS.get(result.strategy, "TinyReptile")
     curve = curves.get(method) or curves.get("TinyReptile")
-    if curve:
-        last = curve.y[-1]
-        references.append(
-            Reference(curve.method, curve.source, {"mse": last, "mse_one_pass": last})
-        )
-    for one in published.SINE_FINE_TUNING if curve else ():
-        if curve and one.method == curve.method:
-            values = {"mse_before": one.before, "mse": one.after}
-            references.append(Reference(one.method, one.source, values, comparable=False))
-    labels = {
-        "mse_before": "before fine-tuning",
-        "mse_one_pass": "after one pass",
-        "mse": "after fine-tuning",
-    }
-    rows = tuple(
-        Row(key, labels[key], {"mse_one_pass": 1, "mse": result.mse_passes}.get(key), ours)
-        for key, ours in result.mse.items()
-    )
-    return Comparison("MSE", False, (("Curves that no device has seen", rows),), tuple(references))
+    if curve is None:
+        return
+    for one in published.SINE_FINE_TUNING:
+        if one.method == curve.method:
+            yield Reference(curve.method, curve.source, {one.points: curve.y[-1]})
+            values: dict[float, float] = {0: one.before, one.points: one.after}
+            yield Reference(one.method, one.source, values, "a single sine")
+            return
+    yield Reference(curve.method, curve.source, {8: curve.y[-1]})
 
 
 def ways_of(result: Result, settings: Fields | None) -> int:
@@ -169,5 +187,6 @@ def same_data(result: Result, settings: Fields | None) -> bool:
     return "omniglot" in settings.fields("data").text("test").lower()
 
 
-def _shots(shots: int) -> str:
-    return f"{shots} shot" + ("" if shots == 1 else "s")
+def plural(count: int, noun: str) -> str:
+    """Write a count and what is counted: 1 shot, 2,000 shots."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

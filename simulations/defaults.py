@@ -1,4 +1,4 @@
-"""What a study is when nothing else is said: settings found on validation tasks, none on test tasks."""
+"""What a study is when nothing else is said; settings were found on validation tasks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,11 @@ _APPS: dict[str, _Values] = {
     "sine": {
         "network": "sine",
         "devices": 1000,
+        "rates": (),
         "support": 32,
         "tasks": 500,
         "validation_tasks": 500,
-        "passes": (2, 4, 8, 16),
+        "passes": (8, 32, 128),
     },
     "characters": {
         "network": "characters",
@@ -37,16 +38,19 @@ _STRATEGIES: dict[tuple[str, str], _Values] = {
         "devices": 10_000,
         "per_round": 1,
         "rounds": 2385,  # 5.5 million parameters, both ways
-        "training": {"rate": 0.01},
-        "step": 1.0,
+        "training": {"rate": 0.006},
+        "support": 256,
+        "step": 0.5,
         "step_end": 0.0,
+        "rates": (0.003,),
     },
     ("characters", "tinyreptile"): {
         "per_round": 32,
         "rounds": 20_000,
-        "training": {"rate": 0.05},
-        "step": 0.5,
+        "training": {"rate": 0.03},
+        "step": 0.7,
         "step_end": 0.0,
+        "rates": (0.01, 0.02, 0.05),
     },
 }
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.binding import variants
-from tinyfleet.kernel_learner import Kernel, check_tasks
+from tinyfleet.follow import check_tasks, follow
+from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Floats, Training
 from tinyfleet.network import Network
 from tinyfleet.simulations.tasks.family import TaskFamily
@@ -87,7 +88,7 @@ class Judge:
             check_tasks(self.network, batch)
             tuned = weights
             if shots:
-                tuned = kernel.learn(assignment, self._cut(batch, shots), devices).weights
+                tuned = follow(kernel, assignment, self._cut(batch, shots), devices).weights
             return self.metric(kernel.predict(tuned, batch.query_x), batch.query_y)
 
         with ThreadPoolExecutor(self.workers or len(os.sched_getaffinity(0))) as pool:

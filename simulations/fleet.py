@@ -1,34 +1,79 @@
 """The vectorised fleet: any number of simulated devices in SIMD lanes, over all cores, streamed.
 
-Devices are trained chunk by chunk: memory follows the chunk, not the fleet. A device's update depends
-on its own task and assignment alone, so neither chunk nor workers nor lanes change a single byte.
+Tasks are drawn chunk by chunk, one chunk ahead, and learned block by block: memory follows chunk
+and block, not the fleet. A device's update depends on its own task and assignment alone, so neither
+chunk nor workers nor lanes change a single byte.
 """
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby, islice
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.binding import Variant, variants
 from tinyfleet.errors import TrainingError
-from tinyfleet.kernel_learner import (
-    Kernel,
+from tinyfleet.follow import (
     Learned,
     check_assignment,
     check_tasks,
+    follow,
     received,
     returned,
     to_update,
 )
+from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Update
 from tinyfleet.network import Network
 from tinyfleet.simulations.tasks.family import TaskFamily
 from tinyfleet.task import TaskBatch
 
 _CHUNK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 2**20  # of learned weights: freed, it is used again while still in the cache
+
+
+class _Held(Protocol):
+    """Devices that take up memory."""
+
+    @property
+    def devices(self) -> Sequence[int]: ...
+
+
+_H = TypeVar("_H", bound=_Held)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A chunk of devices whose tasks are being drawn."""
+
+    devices: Sequence[int]
+    tasks: Future[TaskBatch] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Learning:
+    """Devices that learn: each finds its row at its place among the rows of all `parts`."""
+
+    devices: Sequence[int]
+    parts: tuple[Future[Learned], ...] = field(repr=False)
+    places: Sequence[int] = field(repr=False)
+
+    def updates(self, assignment: Assignment, network: Network) -> Iterator[Update]:
+        """Wait for the parts and yield the devices' updates in their order."""
+        parts = [part.result() for part in self.parts]
+        weights = [row for part in parts for row in part.weights]
+        losses = [loss for part in parts for loss in part.losses]
+        examples = [count for part in parts for count in part.examples]
+        places, down = returned(network, assignment), received(network, assignment)
+        for device, at in zip(self.devices, self.places, strict=True):
+            learned = (weights[at], losses[at], examples[at])
+            yield to_update(device, assignment, learned, places, down)
 
 
 class SimulatedFleet:
@@ -39,7 +84,8 @@ class SimulatedFleet:
         tasks: what each has to learn.
         devices: how many there are; at least 1.
         workers: threads; None takes one per core that this process may use.
-        chunk: devices trained and held at a time; None takes what fits into 64 MiB.
+        chunk: devices whose tasks are drawn and held at a time, and as many again that are drawn
+            ahead; None takes what fits into 64 MiB.
         variant: build of the kernel; None takes the widest of this processor.
 
     Raises:
@@ -81,63 +127,70 @@ class SimulatedFleet:
         del timeout
         with ThreadPoolExecutor(self.workers) as pool:
             for _, items in groupby(assignments.items(), key=lambda item: id(item[1])):
-                first = next(items)
-                yield from self._follow(pool, first[1], (first[0], *(d for d, _ in items)))
+                asked = list(items)
+                yield from self._follow(pool, asked[0][1], [device for device, _ in asked])
 
     def _follow(
         self, pool: ThreadPoolExecutor, assignment: Assignment, devices: Sequence[int]
     ) -> Iterator[Update]:
         check_assignment(self.network, assignment)
-        places = returned(self.network, assignment)
-        down = received(self.network, assignment)
-        size = self.chunk or self._fitting_chunk()
-        for chunk in _chunks(devices, size):
-            numbers = np.asarray(chunk, np.int64)
-            tasks = self.tasks.batch(numbers, assignment.round)
-            learned = self.learn(pool, assignment, tasks, chunk)
-            for device, *what in zip(
-                chunk, learned.weights, learned.losses, learned.examples, strict=True
-            ):
-                yield to_update(device, assignment, (what[0], what[1], what[2]), places, down)
+        size = self.chunk or self._fitting_chunk
+        block = self._block(min(size, len(devices)))
+        drawn = _ahead(self._draw(pool, assignment.round, _chunks(devices, size)), size)
+        learning = self._learn(pool, assignment, drawn, block)
+        for some in _ahead(learning, block * 2 * self.workers):
+            yield from some.updates(assignment, self.network)
 
-    def learn(
+    def _draw(
+        self, pool: ThreadPoolExecutor, round_number: int, chunks: Iterable[Sequence[int]]
+    ) -> Iterator[_Drawn]:
+        """Start to draw the tasks of each chunk."""
+
+        def draw(devices: Sequence[int]) -> TaskBatch:
+            tasks = self.tasks.batch(np.asarray(devices, np.int64), round_number)
+            check_tasks(self.network, tasks)
+            return tasks
+
+        for chunk in chunks:
+            yield _Drawn(chunk, pool.submit(draw, chunk))
+
+    def _learn(
         self,
         pool: ThreadPoolExecutor,
         assignment: Assignment,
-        tasks: TaskBatch,
-        devices: Sequence[int],
-    ) -> Learned:
-        """Train one chunk: equal supports side by side, lane groups spread over the workers."""
-        check_tasks(self.network, tasks)
-        n = len(devices)
-        result = Learned(
-            np.empty((n, self.network.parameters), np.float32),
-            np.empty(n, np.float32),
-            np.empty(n, np.int32),
-        )
+        drawn: Iterable[_Drawn],
+        block: int,
+    ) -> Iterator[_Learning]:
+        """Start to train each chunk, supports of one length side by side."""
 
-        def work(rows: NDArray[np.int64]) -> None:
-            part = self._kernel.learn(
-                assignment, _take(tasks, rows), [devices[int(i)] for i in rows]
-            )
-            result.weights[rows] = part.weights
-            result.losses[rows] = part.losses
-            result.examples[rows] = part.examples
+        def work(tasks: TaskBatch, devices: Sequence[int]) -> Future[Learned]:
+            return pool.submit(follow, self._kernel, assignment, tasks, devices)
 
-        for _ in pool.map(work, self._groups(tasks.counts)):
-            pass
-        return result
+        for chunk in drawn:
+            tasks, devices = chunk.tasks.result(), chunk.devices
+            counts = tasks.counts
+            if (counts == counts[0]).all():
+                for i in range(0, len(counts), block):
+                    mine = devices[i : i + block]
+                    part = work(_take(tasks, slice(i, i + block)), mine)
+                    yield _Learning(mine, (part,), range(len(mine)))
+                continue
+            groups = [
+                alike[i : i + block]
+                for alike in (np.flatnonzero(counts == count) for count in np.unique(counts))
+                for i in range(0, len(alike), block)
+            ]
+            parts = tuple(work(_take(tasks, g), [devices[i] for i in g.tolist()]) for g in groups)
+            yield _Learning(devices, parts, np.argsort(np.concatenate(groups)).tolist())
 
-    def _groups(self, counts: NDArray[np.int32]) -> list[NDArray[np.int64]]:
-        """Split rows into runs of equal count, a few lane groups each, enough for every worker."""
+    def _block(self, devices: int) -> int:
+        """Return how many of `devices` one call of the kernel trains: whole groups of lanes."""
         lanes = self._kernel.variant.lanes
-        per_worker = -(-len(counts) // (self.workers * 4 * lanes)) * lanes
-        groups = []
-        for count in np.unique(counts):
-            rows = np.flatnonzero(counts == count)
-            groups += [rows[i : i + per_worker] for i in range(0, len(rows), per_worker)]
-        return groups
+        fair = -(-devices // (self.workers * 4 * lanes)) * lanes
+        cached = _BLOCK_BYTES // (4 * self.network.parameters) // lanes * lanes
+        return max(lanes, min(fair, cached))
 
+    @cached_property
     def _fitting_chunk(self) -> int:
         example = self.tasks.batch(np.zeros(1, np.int64), 1)
         task_bytes = sum(
@@ -155,11 +208,20 @@ def _chunks(devices: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
         yield chunk
 
 
-def _take(tasks: TaskBatch, rows: NDArray[np.int64]) -> TaskBatch:
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        at: slice | NDArray[np.int64] = slice(int(rows[0]), int(rows[-1]) + 1)
-    else:
-        at = rows
+def _ahead(held: Iterator[_H], devices: int) -> Iterator[_H]:
+    """Yield in order, and let up to `devices` be under way behind the one that is yielded."""
+    waiting: deque[_H] = deque()
+    behind = 0
+    for one in held:
+        waiting.append(one)
+        behind += len(one.devices)
+        while behind - len(waiting[0].devices) >= devices:
+            behind -= len(waiting[0].devices)
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _take(tasks: TaskBatch, at: slice | NDArray[np.int64]) -> TaskBatch:
     return TaskBatch(
         tasks.support_x[at],
         tasks.support_y[at],

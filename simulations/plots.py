@@ -1,76 +1,30 @@
-"""Draws a finished run as SVG: its course, its result, and the published curves beside them.
+"""Draws a finished run as SVG: its course, its result, and the published curves beside them."""
 
-Colours are CSS variables with a fallback, so that a page can set its own for dark screens, and a
-drawing that stands alone still has good ones. The palette is Okabe and Ito's, which people with any
-colour vision can tell apart; line styles and markers say the same again.
-"""
-
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
+from numpy.typing import ArrayLike
 
 from tinyfleet.simulations import published
-from tinyfleet.simulations.comparison import METHODS, Comparison, difference
-from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.comparison import Comparison, Reference, Row, difference, ways_of
 from tinyfleet.simulations.published import Curve
-from tinyfleet.simulations.run_folder import Example, Numbers, Result, Rounds
-
-INK, SOFT, GRID = "#1b2530", "#5b6875", "#dfe4e9"
-OURS = "#0072b2"
-METHOD_COLOURS = {
-    "TinyReptile": "#d55e00",
-    "TinyMetaFed": "#009e73",
-    "Reptile": "#b5588f",
-    "FedSGD": "#8a6d00",
-}
-METHOD_MARKERS = {"TinyReptile": "s", "TinyMetaFed": "^", "Reptile": "D", "FedSGD": "v"}
-VARIABLES = {
-    INK: "--plot-ink",
-    SOFT: "--plot-soft",
-    GRID: "--plot-grid",
-    OURS: "--plot-ours",
-    **{colour: f"--plot-{name.lower()}" for name, colour in METHOD_COLOURS.items()},
-}
-
-STYLE: dict[str, object] = {
-    "axes.edgecolor": SOFT,
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.axisbelow": True,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "lines.markersize": 4.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tinyfleet",
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": 8.5,
-}
+from tinyfleet.simulations.run_folder import Example, Numbers, Result, Rounds, Run
+from tinyfleet.simulations.svg import (
+    INK,
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    OURS,
+    SOFT,
+    STYLE,
+    logarithmic,
+    plain,
+    to_svg,
+)
 
 POINTS = 240  # of a learning curve: more cannot be seen apart
 
@@ -94,108 +48,113 @@ class Plot:
     note: str
 
 
-def plots_of(
-    result: Result, comparison: Comparison, rounds: Rounds, example: Example | None, ways: int
-) -> tuple[Plot, ...]:
+def plots_of(run: Run, comparison: Comparison) -> tuple[Plot, ...]:
     """Draw whatever a run has something to show for, the result first."""
     with rc_context(STYLE):
         drawn = (
-            _by_shots(result, comparison, ways) if result.accuracy else None,
-            _fine_tuned(example) if example else None,
-            _learning_curve(rounds, comparison) if len(rounds.number) else None,
-            _by_communication(result, comparison, rounds),
+            _by_shots(
+                comparison, 0 if run.result.regression else ways_of(run.result, run.settings)
+            ),
+            _fine_tuned(run.example) if run.example else None,
+            _learning_curve(run.rounds, comparison) if len(run.rounds.number) else None,
+            _by_communication(run.result, comparison, run.rounds),
         )
     return tuple(plot for plot in drawn if plot)
 
 
-def _by_shots(result: Result, comparison: Comparison, ways: int) -> Plot:
-    """Accuracy against shots a class, the published curves beside ours, and the difference."""
-    figure = Figure(figsize=(7.4, 4.9 if comparison.references else 3.7), layout="constrained")
-    if comparison.references:
+def _by_shots(comparison: Comparison, ways: int) -> Plot:
+    """Draw the score against shots, what was published beside ours, and the difference."""
+    rows = comparison.groups[0][1]
+    compared = [r for r in comparison.references if not r.differs and len(r.values) > 1]
+    figure = Figure(figsize=(7.4, 4.9 if compared else 3.9), layout="constrained")
+    if compared:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
+        _differences(lower, rows, compared[0])
     else:
         upper = lower = figure.subplots()
     if ways > 1:
         upper.axhline(100 / ways, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
-        upper.text(_place(max(result.accuracy)), 100 / ways + 1.2, "chance", color=SOFT, ha="right")
+        last = max(row.shots for row in rows)
+        upper.text(_place(last), 100 / ways + 1.2, "chance", color=SOFT, ha="right")
     for reference in comparison.references:
-        colour = METHOD_COLOURS[reference.method]
-        shots = np.array([int(key) for key in reference.values])
         upper.plot(
-            _place(shots),
+            _place(list(reference.values)),
             list(reference.values.values()),
-            color=colour,
-            linestyle=(0, (5, 2)),
+            color=METHOD_COLOURS[reference.method],
+            linestyle=(0, (1, 2)) if reference.differs else (0, (5, 2)),
             marker=METHOD_MARKERS[reference.method],
             markerfacecolor="none",
-            label=reference.source.label(reference.method),
+            label=reference.label,
         )
-    if result.accuracy_one_pass:
-        _ours(upper, result.accuracy_one_pass, "ours, one pass", dashed=True)
-    _ours(upper, result.accuracy, "ours", dashed=False)
-    for shots_a_class, ours in result.accuracy.items():
+    for name, group in reversed(comparison.groups):
+        _ours(upper, group, f"ours, {name.lower()}", thin=group is not rows)
+    for row in rows:
         upper.annotate(
-            f"{ours.mean:.1f}",
-            (float(_place(shots_a_class)), ours.mean),
-            xytext=(0, 7 if shots_a_class else -14),
+            comparison.show(row.ours.mean),
+            (float(_place(row.shots)), row.ours.mean),
+            xytext=(0, 7 if row.shots and comparison.more_is_better else -14),
             textcoords="offset points",
             ha="center",
             color=OURS,
             fontsize=8.5,
             fontweight="bold",
         )
-    upper.set(ylabel="accuracy, %", ylim=(0, 106), yticks=range(0, 101, 20))
+    _score_axis(upper, comparison)
     handles, labels = upper.get_legend_handles_labels()
-    upper.legend(
-        handles[::-1], labels[::-1], loc="lower right",
-        bbox_to_anchor=(1.0, 0.25 if ways > 2 else 0.02),
-    )  # fmt: skip
-    if comparison.references:
-        _differences(lower, comparison)
-    ticks = sorted(result.accuracy)
-    lower.set_xticks(_place(np.array(ticks)), [str(shots) for shots in ticks])
-    lower.set_xlabel("shots a class to fine-tune on")
-    words = "; ".join(f"{shots} shots {ours.mean:.1f} %" for shots, ours in result.accuracy.items())
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2)
+    lower.set_xticks(_place([row.shots for row in rows]), [f"{row.shots:,}" for row in rows])
+    classes = comparison.more_is_better
+    lower.set_xlabel(f"{'shots a class' if classes else 'points'} to fine-tune on")
     return Plot(
         "shots",
-        "Accuracy on unseen classes against the shots that a device fine-tunes on",
-        _svg(figure, "shots"),
-        f"Accuracy rises with shots a class: {words}.",
-        "Bars are 95 % intervals over test tasks. No interval was published for the dashed curves.",
+        f"{'Accuracy on unseen classes' if classes else 'Error on unseen curves'} against the "
+        f"{'shots' if classes else 'points'} that a device fine-tunes on",
+        to_svg(figure, "shots"),
+        f"{'Accuracy in percent' if classes else 'Mean square error'} by "
+        + "; ".join(f"{row.label}: {comparison.show(row.ours.mean)}" for row in rows),
+        "Bars are 95 % intervals over test tasks. None were published.",
     )
 
 
-def _differences(axes: Axes, comparison: Comparison) -> None:
-    """Draw how far ours are from the first reference, which measured the same; with intervals."""
-    reference = comparison.references[0]
-    for row in comparison.groups[0][1]:
-        gap = difference(row, reference)
-        if gap is not None:
-            axes.errorbar(
-                _place(int(row.key)),
-                gap,
-                yerr=row.ours.ci95,
-                color=OURS,
-                marker="o",
-                capsize=3,
-                linewidth=1.4,
-            )
+def _score_axis(axes: Axes, comparison: Comparison) -> None:
+    """Give accuracies their whole range, and errors, where less matters more, a logarithm."""
+    if comparison.more_is_better:
+        axes.set(ylabel="accuracy, %", ylim=(0, 106), yticks=range(0, 101, 20))
+    else:
+        axes.set_ylabel("mean square error")
+        logarithmic(axes, "y")
+        axes.margins(y=0.12)
+
+
+def _differences(axes: Axes, rows: Sequence[Row], reference: Reference) -> None:
+    """Draw how far ours are from a reference that measured the same; with intervals."""
+    gaps = [(row, gap) for row in rows if (gap := difference(row, reference)) is not None]
+    axes.errorbar(
+        _place([row.shots for row, _ in gaps]),
+        [gap for _, gap in gaps],
+        yerr=[row.ours.ci95 for row, _ in gaps],
+        color=OURS,
+        marker="o",
+        capsize=3,
+        linestyle="none",
+        elinewidth=1.4,
+    )
     axes.axhline(0, color=METHOD_COLOURS[reference.method], linewidth=1.2, linestyle=(0, (5, 2)))
     axes.set_ylabel(f"ours minus\n{reference.source.paper},\npoints")
     axes.margins(y=0.2)
 
 
-def _ours(axes: Axes, estimates: dict[int, Estimate], label: str, *, dashed: bool) -> None:
-    """Draw our accuracy with its intervals."""
+def _ours(axes: Axes, rows: Sequence[Row], label: str, *, thin: bool) -> None:
+    """Draw our scores with their intervals."""
     axes.errorbar(
-        _place(np.array(list(estimates))),
-        [ours.mean for ours in estimates.values()],
-        yerr=[ours.ci95 for ours in estimates.values()],
+        _place([row.shots for row in rows]),
+        [row.ours.mean for row in rows],
+        yerr=[row.ours.ci95 for row in rows],
         color=OURS,
         marker="o",
-        markerfacecolor="none" if dashed else OURS,
-        linewidth=1.0 if dashed else 2.0,
-        linestyle=(0, (1.5, 1.5)) if dashed else "-",
+        markerfacecolor="none" if thin else OURS,
+        linewidth=1.0 if thin else 2.0,
+        linestyle=(0, (1.5, 1.5)) if thin else "-",
         capsize=2.5,
         elinewidth=1.2,
         label=label,
@@ -216,7 +175,7 @@ def _learning_curve(rounds: Rounds, comparison: Comparison) -> Plot:
     upper.set_ylabel("loss before learning")
     finite = mean[np.isfinite(mean)]
     if not comparison.more_is_better and len(finite) and finite.min() > 0:
-        _logarithmic(upper, "y")
+        logarithmic(upper, "y")
     elif len(finite) and finite.min() >= 0:
         upper.set_ylim(bottom=0)
     at = [evaluation.round for evaluation in rounds.evaluations]
@@ -231,19 +190,19 @@ def _learning_curve(rounds: Rounds, comparison: Comparison) -> Plot:
             label=label,
         )
     if rounds.evaluations:
-        lower.set_ylabel("accuracy, %" if comparison.more_is_better else "mean square error")
-        if not comparison.more_is_better:
-            _logarithmic(lower, "y")
+        _score_axis(lower, comparison)
         lower.legend(loc="best")
     lower.set_xlabel("round")
-    lower.xaxis.set_major_formatter(_plain())
+    lower.xaxis.set_major_formatter(plain())
     each = -(-len(rounds.number) // max(len(number), 1))
-    band = f" The line is the mean of {each} rounds, the band their middle 80 %." if each > 1 else ""
+    band = (
+        f" The line is the mean of {each} rounds, the band their middle 80 %." if each > 1 else ""
+    )
     first, last = (finite[0], finite[-1]) if len(finite) else (np.nan, np.nan)
     return Plot(
         "learning",
         "Learning curve: loss in training, score on validation tasks",
-        _svg(figure, "learning"),
+        to_svg(figure, "learning"),
         f"The mean loss goes from {first:.3g} to {last:.3g} in {len(rounds.number):,} rounds.",
         "Each sample is scored before it is learned, so the loss is one on new data." + band,
     )
@@ -274,32 +233,34 @@ def _by_communication(result: Result, comparison: Comparison, rounds: Rounds) ->
             markersize=2.5,
             label=f"ours, {label}",
         )
-    final = _final(result, rounds)
-    if final:
-        label, ours = final
-        axes.errorbar(
-            total, ours.mean, yerr=ours.ci95, color=OURS, marker="*", markersize=11,
-            markeredgecolor=INK, markeredgewidth=0.6, capsize=3, linestyle="none", label=label,
-        )  # fmt: skip
+    for name, rows in reversed(comparison.groups):
+        for row in rows:
+            if row.shots == comparison.main.shots:
+                axes.errorbar(
+                    total, row.ours.mean, yerr=row.ours.ci95, color=OURS, marker="*",
+                    markersize=11, markerfacecolor=OURS if rows is comparison.groups[0][1] else
+                    "none", capsize=3, linestyle="none", label=f"ours, test, {name.lower()}",
+                )  # fmt: skip
     if wide:
-        _logarithmic(axes, "x")
+        logarithmic(axes, "x")
         axes.set_xlim(left=min(end, total) / 100)
     else:
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(_plain())
+        axes.xaxis.set_major_formatter(plain())
     per_parameter = result.bytes_communicated / result.parameters_communicated
-    upper = axes.secondary_xaxis(
-        "top", functions=(lambda x: x * per_parameter, lambda x: x / per_parameter)
-    )
+
+    def wire(millions: ArrayLike) -> Numbers:
+        return np.asarray(millions, np.float64) * per_parameter
+
+    def back(megabytes: ArrayLike) -> Numbers:
+        return np.asarray(megabytes, np.float64) / per_parameter
+
+    upper = axes.secondary_xaxis("top", functions=(wire, back))
     upper.set_xlabel("bytes of ours on the wire, MB", color=SOFT)
-    upper.xaxis.set_major_formatter(_plain())
+    upper.xaxis.set_major_formatter(plain())
     upper.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("million parameters communicated, both directions")
-    if comparison.more_is_better:
-        axes.set(ylabel="accuracy, %", ylim=(0, 104))
-    else:
-        axes.set_ylabel("mean square error")
-        _logarithmic(axes, "y")
+    _score_axis(axes, comparison)
     handles, labels = axes.get_legend_handles_labels()
     ours_first = [*range(len(curves), len(labels)), *range(len(curves))]
     figure.legend(
@@ -310,25 +271,13 @@ def _by_communication(result: Result, comparison: Comparison, rounds: Rounds) ->
     return Plot(
         "communication",
         f"{what} against what was communicated",
-        _svg(figure, "communication"),
+        to_svg(figure, "communication"),
         f"{what} against million parameters sent in both directions; ours ends at {total:,.3g}"
         " million.",
-        "The star is the result on test tasks; lines of ours are on validation tasks. "
+        f"Stars are results on test tasks after fine-tuning on {comparison.main.label}, lines of "
+        "ours are on validation tasks after one pass. "
         "Published curves count parameters, no indices.",
     )
-
-
-def _logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers on it: 0.2, 1, 5, 1,000."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0,) if which == "x" else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(_plain())
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _plain() -> Formatter:
-    return FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
 def _published(axes: Axes, curve: Curve, *, wide: bool) -> None:
@@ -362,12 +311,14 @@ def _fine_tuned(example: Example) -> Plot:
     )  # fmt: skip
     axes.set(xlabel="x", ylabel="y")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.2)
-    before, after = (float(np.mean((y - example.truth) ** 2)) for y in (example.before, example.after))
+    before, after = (
+        float(np.mean((y - example.truth) ** 2)) for y in (example.before, example.after)
+    )
     points = len(example.support_x)
     return Plot(
         "example",
         f"One sine that no device has seen, before and after fine-tuning on {points} points",
-        _svg(figure, "example"),
+        to_svg(figure, "example"),
         f"Fine-tuning on {points} points takes the mean square error from {before:.3g} "
         f"to {after:.3g}.",
         f"Mean square error {before:.3g} before, {after:.3g} after. One curve shows what happens; "
@@ -415,36 +366,7 @@ def _scores(rounds: Rounds) -> list[tuple[str, list[float]]]:
     return series
 
 
-def _final(result: Result, rounds: Rounds) -> tuple[str, Estimate] | None:
-    """Return the result that continues the first validation series."""
-    if "mse" in result.mse:
-        return "ours, test", result.mse["mse"]
-    scored = {s for e in rounds.evaluations for s in e.accuracy}
-    shots = max((s for s in result.accuracy if s in scored), default=None)
-    if shots is None:
-        shots = 8 if 8 in result.accuracy else max(result.accuracy, default=None)
-    return None if shots is None else (f"ours, {shots} shots, test", result.accuracy[shots])
-
-
-def _place(shots: int | Numbers | Sequence[int]) -> Numbers:
+def _place(shots: ArrayLike) -> Numbers:
     """Return where shots stand on the axis: doublings are one apart, and 0 is one before 1."""
     count = np.asarray(shots, np.float64)
     return np.where(count > 0, 1 + np.log2(np.maximum(count, 1)), 0.0)
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """Return the figure as one element whose ids are unique among plots of different names."""
-    buffer = io.StringIO()
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'href="#', f'href="#{name}-', text)
-    text = text.replace("url(#", f"url(#{name}-")
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, f"var({variable}, {colour})")
-    return text.strip()

@@ -4,7 +4,8 @@ Papers go by short names:
 
 - TECS 2024: Ren, Anicic, Li, Runkler, "On-device Online Learning and Semantic Management of TinyML
   Systems", ACM TECS, DOI 10.1145/3665278, arXiv 2405.07601.
-- Reptile 2018: Nichol, Achiam, Schulman, "On First-Order Meta-Learning Algorithms", arXiv 1803.02999.
+- Reptile 2018: Nichol, Achiam, Schulman, "On First-Order Meta-Learning Algorithms", arXiv
+  1803.02999.
 
 Apps go by our names: TECS 2024 calls `characters` application I, `keywords` II, `presence` III.
 """
@@ -31,9 +32,13 @@ class Source:
     place: str
     read_off: bool = False
 
+    @property
+    def how(self) -> str:
+        """How the number came to us."""
+        return f"read off {self.place}" if self.read_off else f"printed, {self.place}"
+
     def __str__(self) -> str:
-        how = f"read off {self.place}" if self.read_off else f"printed, {self.place}"
-        return f"{self.paper} ({how})"
+        return f"{self.paper} ({self.how})"
 
     def label(self, method: str) -> str:
         """Name a method together with where it was published."""
@@ -144,7 +149,8 @@ ACCURACY_BY_PARAMETERS = (
           (19, 23, 25, 36, 46.5, 59, 63.5, 71, 76.1, 82.5, 84.6, 87.8, 89, 89.8, 90.5, 90.9, 91.3),
           FIGURE_15),
     Curve(CHARACTERS, "TinyMetaFed", CHARACTERS_MILLIONS,
-          (21, 33, 55, 69, 78.1, 81.5, 85.2, 88, 89, 89.5, 90.2, 90.4, 90.6, 90.2, 90.3, 90.7, 90.2),
+          (21, 33, 55, 69, 78.1, 81.5, 85.2, 88, 89, 89.5, 90.2, 90.4, 90.6, 90.2, 90.3, 90.7,
+           90.2),
           FIGURE_15),
     Curve(KEYWORDS, "Reptile", KEYWORDS_MILLIONS,
           (25, 28, 35, 42, 49, 55, 62, 66, 72, 77.6, 84.3, 86.5, 88.6, 89.1, 89.6, 89.7, 89.9),

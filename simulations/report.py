@@ -1,6 +1,5 @@
 """Turns the folder of a finished run into one page that explains it, and into a terminal table."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,13 +18,14 @@ from tinyfleet.simulations.comparison import (
     Row,
     compare,
     difference,
-    same_data,
-    ways_of,
+    plural,
 )
 from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.limits import limits
 from tinyfleet.simulations.plots import plots_of
 from tinyfleet.simulations.run_folder import Fields, Result, Run, read_run, result_from
 
+NOTHING = "\N{EN DASH}"
 BOARD = "nRF52840, 256 KiB of RAM, 1 MiB of flash"
 BOARD_RAM, BOARD_FLASH = 256 * 1024, 1024 * 1024
 VERSIONS = ("tinyfleet", "python", "numpy", "flwr", "kernel_variant", "platform")
@@ -77,15 +77,15 @@ def render(run: Run) -> str:
         tiles=tuple(_tiles(run, comparison)),
         comparison=comparison,
         groups=tuple(_groups(comparison)),
-        plots=plots_of(
-            result, comparison, run.rounds, run.example, ways_of(result, settings)
-        ),
-        limits=tuple(limits(run, comparison)),
+        plots=plots_of(run, comparison),
+        limits=tuple(limits(result, settings, comparison)),
         network=settings.fields("network").text("name"),
         checksum=settings.fields("network").text("checksum"),
         board=BOARD,
         costs=tuple(_costs(run)),
-        data=[(part, settings.fields("data").text(part)) for part in ("train", "validation", "test")],
+        data=[
+            (part, settings.fields("data").text(part)) for part in ("train", "validation", "test")
+        ],
         study=tuple(_flat(settings.fields("study").values)),
         command=settings.text("command"),
         versions=[(name, settings.text(name)) for name in VERSIONS],
@@ -110,23 +110,23 @@ def result_table(
     what = "accuracy, %" if comparison.more_is_better else "mean square error"
     table = Table(
         title=escape(f"{found.app}, {found.strategy}: {what}"),
-        caption=escape("; ".join(r.source.label(r.method) for r in comparison.references)) or None,
+        caption=escape("; ".join(r.label for r in comparison.references)) or None,
     )
     table.add_column("on unseen tasks")
     table.add_column("passes", justify="right")
     table.add_column("ours, 95 % interval", justify="right")
     for reference in comparison.references:
         table.add_column(f"{reference.source.paper}", justify="right")
-        if reference.comparable:
+        if not reference.differs:
             table.add_column("difference", justify="right")
     colours = {"better": "green", "worse": "red", "even": "default"}
     for _, rows in comparison.groups:
         for row in rows:
             texts = [row.label, _passes(row), _interval(comparison, row.ours)]
             for reference in comparison.references:
-                value, gap = reference.values.get(row.key), difference(row, reference)
-                texts.append("" if value is None else comparison.show(value))
-                if reference.comparable and gap is None:
+                value, gap = reference.values.get(row.shots), difference(row, reference)
+                texts.append("" if value is None else comparison.show_published(value))
+                if not reference.differs and gap is None:
                     texts.append("")
                 elif gap is not None:
                     colour = colours[comparison.verdict(row, gap)]
@@ -138,21 +138,23 @@ def result_table(
 
 def headline(result: Result, comparison: Comparison) -> str:
     """Say in one sentence what the run reached and how that compares with what was published."""
-    row = _main_row(result, comparison)
+    row = comparison.main
     unit = " %" if comparison.more_is_better else ""
-    ours = f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show(row.ours.ci95)})"
-    score = f"{ours} accuracy after {row.label} of each class" if result.accuracy else (
-        f"a mean square error of {ours} {row.label}"
-    )  # fmt: skip
+    ours = f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show_interval(row.ours.ci95)})"
+    score = (
+        f"a mean square error of {ours} after fine-tuning on {row.label}"
+        if result.regression
+        else f"an accuracy of {ours} after fine-tuning on {row.label} of each class"
+    )
     sentence = (
-        f"{_plural(result.devices, 'simulated device')} learned a network of "
-        f"{result.parameters:,} parameters in {_plural(result.rounds, 'round')}; on "
+        f"{plural(result.devices, 'simulated device')} learned a network of "
+        f"{result.parameters:,} parameters in {plural(result.rounds, 'round')}; on "
         f"{row.ours.tasks:,} tasks that no device had seen it reaches {score}"
     )
     for reference in comparison.references:
         gap = difference(row, reference)
         if gap is not None:
-            value = f"{comparison.show(reference.values[row.key])}{unit}"
+            value = f"{comparison.show_published(reference.values[row.shots])}{unit}"
             name = reference.source.label(reference.method)
             verdict = comparison.verdict(row, gap)
             if verdict == "even":
@@ -161,85 +163,23 @@ def headline(result: Result, comparison: Comparison) -> str:
     return f"{sentence}."
 
 
-def limits(run: Run, comparison: Comparison) -> Iterator[str]:
-    """Yield what keeps the numbers of this run from being compared with the published ones."""
-    result, settings = run.result, run.settings
-    yield (
-        "Our intervals cover the draw of test tasks, not the draw of seeds: this is one run. "
-        "No intervals were published."
-    )
-    size = published.PARAMETERS.get(result.app)
-    if size and size != result.parameters:
-        yield f"Our network has {result.parameters:,} parameters, the one of TECS 2024 {size:,}."
-    if any(reference.source.paper == "TECS 2024" for reference in comparison.references):
-        yield (
-            "TECS 2024 publishes neither step sizes, rounds, number of devices nor the split of "
-            "its data, and says how many shots it fine-tunes on, not how many passes it makes."
-        )
-    method = METHODS.get(result.strategy)
-    compared = {r.method for r in comparison.references if r.source.paper == "TECS 2024"}
-    if compared and method not in compared:
-        yield (
-            f"The published table is of {', '.join(sorted(compared))}; this run used "
-            f"{result.strategy}."
-        )
-    if not same_data(result, settings):
-        yield (
-            "This run was not judged on the data set of the papers, so no differences are given."
-        )
-    ways = ways_of(result, settings)
-    if result.accuracy and ways != published.WAYS.get(result.app, ways):
-        yield (
-            f"Devices of TECS 2024 tell {published.WAYS[result.app]} classes apart, ours {ways}; "
-            "its accuracies are left out."
-        )
-    if any(reference.source.paper == "Reptile 2018" for reference in comparison.references):
-        yield (
-            "Reptile 2018 (without transduction) trains in batches on stored data with four "
-            "convolutions of 64 filters and batch normalisation: an upper reference, not a "
-            "microcontroller."
-        )
-    if any(not reference.comparable for reference in comparison.references if result.mse):
-        a, b, c = published.SINE_FINE_TUNING[0].curve
-        yield (
-            f"The published fine-tuning is of a single sine (a = {a:g}, b = {b:g}, c = {c:g}); ours "
-            "is a mean over many, so no difference is given."
-        )
-    if any(curve.source.read_off for curve in published.by_parameters(result.app)):
-        yield "Values read off a figure are as exact as the drawing."
-    yield (
-        "The papers count parameters sent; our bytes on the wire also count the indices of "
-        "partial updates."
-    )
-
-
-def _main_row(result: Result, comparison: Comparison) -> Row:
-    """Return the row that stands for the run: 8 shots, else the most; after fine-tuning."""
-    rows = {row.key: row for row in comparison.groups[0][1]}
-    if result.accuracy:
-        return rows.get("8") or rows[str(max(result.accuracy))]
-    return rows.get("mse") or comparison.groups[0][1][-1]
-
-
 def _tiles(run: Run, comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     """Yield the numbers that matter most: number, what it is, what was published."""
     result, network = run.result, run.settings.fields("network")
     rows = comparison.groups[0][1]
-    if result.accuracy:
-        shown = [row for row in rows if row.key == "1"] + [_main_row(result, comparison)]
-        shown = [row for i, row in enumerate(shown) if row not in shown[:i]]
-    else:
-        shown = [_main_row(result, comparison)]
+    shown = [row for row in rows if row.shots == 1 and not result.regression]
+    if comparison.main not in shown:
+        shown.append(comparison.main)
     for row in shown:
         beside = [
-            f"{r.source.paper}: {comparison.show(r.values[row.key])}"
+            f"{r.source.paper}: {comparison.show_published(r.values[row.shots])}"
             for r in comparison.references
-            if row.key in r.values and r.comparable
+            if row.shots in r.values and not r.differs
         ]
         unit = "%" if comparison.more_is_better else ""
-        what = f"accuracy, {row.label}" if result.accuracy else "mean square error"
+        what = f"{'mean square error' if result.regression else 'accuracy'}, {row.label}"
         yield f"{comparison.show(row.ours.mean)}\N{NO-BREAK SPACE}{unit}".strip(), what, (
-            f"± {comparison.show(row.ours.ci95)}" + "".join(f" · {text}" for text in beside)
+            " · ".join([f"± {comparison.show_interval(row.ours.ci95)}", *beside])
         )  # fmt: skip
     yield (
         f"{result.parameters_communicated / 1e6:,.3g}\N{NO-BREAK SPACE}M",
@@ -257,21 +197,21 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, tuple[Line, ...]]]:
 
 
 def _cells(comparison: Comparison, row: Row) -> Iterator[Cell]:
-    yield Cell(row.passes, _passes(row) or "–")
+    yield Cell(row.passes, _passes(row) or NOTHING)
     yield Cell(row.ours.mean, comparison.show(row.ours.mean))
-    yield Cell(row.ours.ci95, f"± {comparison.show(row.ours.ci95)}")
+    yield Cell(row.ours.ci95, f"± {comparison.show_interval(row.ours.ci95)}")
     yield Cell(row.ours.tasks, f"{row.ours.tasks:,}")
     for reference in comparison.references:
-        value = reference.values.get(row.key)
-        yield Cell(value, "–" if value is None else comparison.show(value))
-        if reference.comparable:
+        value = reference.values.get(row.shots)
+        yield Cell(value, NOTHING if value is None else comparison.show_published(value))
+        if not reference.differs:
             yield _difference(comparison, row, reference)
 
 
 def _difference(comparison: Comparison, row: Row, reference: Reference) -> Cell:
     gap = difference(row, reference)
     if gap is None:
-        return Cell(None, "–")
+        return Cell(None, NOTHING)
     return Cell(gap, comparison.show_difference(gap), comparison.verdict(row, gap))
 
 
@@ -280,7 +220,7 @@ def _costs(run: Run) -> Iterator[Line]:
     result, network = run.result, run.settings.fields("network")
     method = METHODS.get(result.strategy)
     memory = published.MEMORY_KB.get(result.app, {}).get(method) if method else None
-    params, none = published.PARAMETERS.get(result.app), Cell(None, "–")
+    params, none = published.PARAMETERS.get(result.app), Cell(None, NOTHING)
     ram, flash = network.count("training_ram_bytes"), network.count("flash_bytes")
     formula = network.count("training_ram_published_bytes")
     forward, training = network.count("macs_forward"), network.count("macs_training")
@@ -299,7 +239,7 @@ def _costs(run: Run) -> Iterator[Line]:
     yield Line("RAM to train, exact need of the kernel", (
         Cell(ram, size(ram)), none, Cell(ram / BOARD_RAM, f"{ram / BOARD_RAM:.1%} of the board"),
     ))  # fmt: skip
-    yield Line("RAM to train, published formula 4 P + b A", (
+    yield Line("RAM to train, published formula 4P + bA", (
         Cell(formula, size(formula)),
         Cell(memory * 1000, size(memory * 1000)) if memory else none,
         Cell(None, "P parameters, b samples a step, A bytes of activations"),
@@ -339,13 +279,8 @@ def size(count: float) -> str:
 
 
 def _interval(comparison: Comparison, ours: Estimate) -> str:
-    spread = comparison.show(ours.ci95) if math.isfinite(ours.ci95) else "?"
-    return f"{comparison.show(ours.mean)} ± {spread}"
+    return f"{comparison.show(ours.mean)} ± {comparison.show_interval(ours.ci95)}"
 
 
 def _passes(row: Row) -> str:
     return "" if row.passes is None else str(row.passes)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -5,7 +5,7 @@ import math
 import platform
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,10 @@ from tinyfleet.simulations.assemble import (
     Machine,
     Setup,
     assemble,
-    load_study_network,
     strategy_of,
     train_config,
 )
-from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.evaluation import Estimate, Judge
 from tinyfleet.simulations.journal import Journal, State, read_json, read_state, write_json
 from tinyfleet.simulations.study import Study, study_from, study_to_dict
 from tinyfleet.weights import save_weights
@@ -71,8 +70,8 @@ def start(study: Study, folder: Path, command: str, machine: Machine, listen: Li
 def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
     """Go on with the run in `folder` where its last checkpoint stands; return `folder`.
 
-    A strategy of Flower's own may keep a state that no checkpoint holds, so it starts anew, and ends
-    in the same bytes all the same.
+    A strategy of Flower's own may keep a state that no checkpoint holds, so it starts anew, and
+    ends in the same bytes all the same.
     """
     values = read_json(folder / journal.RUN)
     study = study_from(values.get("study", {}), str(folder / journal.RUN))
@@ -180,19 +179,27 @@ def _describe(setup: Setup, command: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """How a device fine-tunes the result: passes over its support, at a rate."""
+
+    passes: int
+    rate: float
+
+
 def _judge(setup: Setup, state: State, listen: Listener) -> dict[str, Any]:
-    """Choose the passes on validation tasks, then look at the test part, once."""
+    """Choose how to fine-tune on validation tasks, then look at the test part, once."""
     study, weights = setup.study, state.weights
-    total = len(study.shots)
-    one, several, chosen = {}, {}, {}
+    one, several = {}, {}
+    chosen: dict[str, dict[str, Tuning]] = {"one_pass": {}, "several": {}}
     for i, shots in enumerate(study.shots):
-        listen(Progress("judge", i, total, math.nan, None))
-        chosen[str(shots)] = passes = _best_passes(setup, weights, shots) if shots else 1
-        one[str(shots)] = setup.test.estimate(weights, shots, 1)
-        several[str(shots)] = (
-            setup.test.estimate(weights, shots, passes) if passes > 1 else one[str(shots)]
-        )
-    listen(Progress("judge", total, total, math.nan, None))
+        listen(Progress("judge", i, len(study.shots), math.nan, None))
+        key = str(shots)
+        single, best = _best_tunings(setup, weights, shots)
+        chosen["one_pass"][key], chosen["several"][key] = single, best
+        one[key] = _estimate(setup.test, weights, shots, single)
+        several[key] = one[key] if best == single else _estimate(setup.test, weights, shots, best)
+    listen(Progress("judge", len(study.shots), len(study.shots), math.nan, None))
     return {
         "app": study.app,
         "strategy": study.strategy,
@@ -203,18 +210,33 @@ def _judge(setup: Setup, state: State, listen: Listener) -> dict[str, Any]:
         "parameters_communicated": state.parameters,
         "bytes_communicated": state.bytes,
         **_report_scores(study, one, several),
-        "passes": chosen,
+        "passes": {k: t.passes for k, t in chosen["several"].items()},
+        "rates": {k: t.rate for k, t in chosen["several"].items()},
+        "rates_one_pass": {k: t.rate for k, t in chosen["one_pass"].items()},
         "weights_sha256": hashlib.sha256(weights.tobytes()).hexdigest(),
     }
 
 
-def _best_passes(setup: Setup, weights: Floats, shots: int) -> int:
-    """Return the number of passes that validation tasks like best, one pass among them."""
-    sign = 1.0 if _classifies(setup.study) else -1.0
-    candidates = (1, *setup.study.passes)
-    scores = {p: sign * setup.validation.estimate(weights, shots, p).mean for p in candidates}
-    finite = {p: s for p, s in scores.items() if math.isfinite(s)}
-    return max(finite, key=lambda p: finite[p]) if finite else 1
+def _estimate(judge: Judge, weights: Floats, shots: int, tuning: Tuning) -> Estimate:
+    training = replace(judge.training, rate=tuning.rate)
+    return replace(judge, training=training).estimate(weights, shots, tuning.passes)
+
+
+def _best_tunings(setup: Setup, weights: Floats, shots: int) -> tuple[Tuning, Tuning]:
+    """Return what validation tasks like best: of one pass, and of any number of passes."""
+    study = setup.study
+    plain = Tuning(1, study.training.rate)
+    if shots == 0:
+        return plain, plain
+    sign = 1.0 if _classifies(study) else -1.0
+    scores: dict[Tuning, float] = {}
+    for rate in dict.fromkeys((study.training.rate, *study.rates)):
+        for passes in (1, *study.passes):
+            tuning = Tuning(passes, rate)
+            score = sign * _estimate(setup.validation, weights, shots, tuning).mean
+            scores[tuning] = score if math.isfinite(score) else -math.inf
+    single = max((t for t in scores if t.passes == 1), key=lambda t: scores[t])
+    return single, max(scores, key=lambda t: scores[t])
 
 
 def _report_scores(
@@ -229,6 +251,3 @@ def _report_scores(
     if "0" in one:
         scores["mse_before"] = one_pass["0"]
     return {**scores, "mse_by_shots": best, "mse_by_shots_one_pass": one_pass}
-
-
-__all__ = ["Progress", "load_study_network", "read_study", "resume", "start"]

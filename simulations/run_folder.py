@@ -80,11 +80,10 @@ class Result:
     """What a run is judged by.
 
     Attributes:
-        accuracy: percent by shots a class; empty for a regression.
-        accuracy_one_pass: the same after one pass over the shots.
-        passes: passes over the shots that `accuracy` took, by shots; `mse` took `mse_passes`.
-        mse: mean square error of a regression; empty for a classification. Keys, in this order:
-            "mse_before" fine-tuning, "mse_one_pass", "mse"; the first two may be left out.
+        regression: whether scores are mean square errors; else they are accuracies in percent.
+        scores: by shots a class, or by points of a regression, after `passes` over them.
+        scores_one_pass: the same after one pass.
+        passes: by shots.
     """
 
     app: str
@@ -95,20 +94,21 @@ class Result:
     parameters: int
     parameters_communicated: int
     bytes_communicated: int
-    accuracy: Mapping[int, Estimate]
-    accuracy_one_pass: Mapping[int, Estimate]
+    regression: bool
+    scores: Mapping[int, Estimate]
+    scores_one_pass: Mapping[int, Estimate]
     passes: Mapping[int, int]
-    mse: Mapping[str, Estimate]
-    mse_passes: int | None
     weights_sha256: str
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores on validation tasks after a round: percent by shots a class, or the square error.
+    """Scores on validation tasks after a round, fine-tuned with one pass.
 
     Attributes:
         parameters: communicated until then, both directions.
+        accuracy: percent by shots a class; empty for a regression.
+        mse: mean square error; None for a classification.
     """
 
     round: int
@@ -184,11 +184,17 @@ def result_from(fields: Fields) -> Result:
     """Return what `result.json` says.
 
     Raises:
-        StudyError: it has neither accuracy nor square error, or lacks another field.
+        StudyError: a field is missing or of another type.
     """
-    if not (fields.has("accuracy") or fields.has("mse")):
-        raise StudyError(f"{fields.place}: expected `accuracy` or `mse`, got neither; run it again")
-    names = ("mse_before", "mse_one_pass", "mse")
+    regression = not fields.has("accuracy")
+    if regression and not fields.has("mse_by_shots"):
+        raise StudyError(
+            f"{fields.place}: expected `accuracy` or `mse_by_shots`, got neither; run it again"
+        )
+    name = "mse_by_shots" if regression else "accuracy"
+    scores = _by_shots(fields, name)
+    if not scores:
+        raise StudyError(f"{fields.place}: {name}: expected some shots, got none; run it again")
     return Result(
         app=fields.text("app"),
         strategy=fields.text("strategy"),
@@ -198,22 +204,15 @@ def result_from(fields: Fields) -> Result:
         parameters=fields.count("parameters"),
         parameters_communicated=fields.count("parameters_communicated"),
         bytes_communicated=fields.count("bytes_communicated"),
-        accuracy=_by_shots(fields, "accuracy"),
-        accuracy_one_pass=_by_shots(fields, "accuracy_one_pass"),
-        passes={shots: inner.count(key) for shots, key, inner in fields.shots("passes")}
-        if fields.has("passes") and fields.has("accuracy")
-        else {},
-        mse_passes=fields.count("passes")
-        if fields.has("passes") and not fields.has("accuracy")
-        else None,
-        mse={name: _estimate(fields.fields(name)) for name in names if fields.has(name)},
+        regression=regression,
+        scores=scores,
+        scores_one_pass=_by_shots(fields, f"{name}_one_pass"),
+        passes={shots: inner.count(key) for shots, key, inner in fields.shots("passes")},
         weights_sha256=fields.text("weights_sha256"),
     )
 
 
 def _by_shots(fields: Fields, name: str) -> dict[int, Estimate]:
-    if not fields.has(name):
-        return {}
     return {shots: _estimate(inner.fields(key)) for shots, key, inner in fields.shots(name)}
 
 
@@ -274,7 +273,9 @@ def _parse(path: Path, text: str, line: int = 0) -> Fields:
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise StudyError(f"{place}: expected whole JSON, got a cut or damaged one: {error}") from None
+        raise StudyError(
+            f"{place}: expected whole JSON, got a cut or damaged one: {error}"
+        ) from None
     if not isinstance(value, dict):
         raise StudyError(f"{place}: expected a JSON object, got {text[:60]!r}; run it again")
     return Fields(place, value)

@@ -56,8 +56,8 @@ class Study:
         shots: shots that the result is reported for.
         tasks: held-out test tasks.
         validation_tasks: tasks for settings and learning curves.
-        test_rate: rate of fine-tuning; 0 for that of the training.
         passes: numbers of passes over the support that validation chooses from, besides one.
+        rates: rates of fine-tuning that validation chooses from, besides that of the training.
         evaluations: points of the learning curve.
     """
 
@@ -87,8 +87,8 @@ class Study:
     shots: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
     tasks: int = 1000
     validation_tasks: int = 128
-    test_rate: float = 0.0
     passes: tuple[int, ...] = (2, 4, 8)
+    rates: tuple[float, ...] = ()
     evaluations: int = 40
 
     def __post_init__(self) -> None:
@@ -111,6 +111,7 @@ class Study:
             ("seed", self.seed, "0 or more", self.seed >= 0),
             ("shots", self.shots, "0 or more each", bool(self.shots) and min(self.shots) >= 0),
             ("passes", self.passes, "2 or more each", all(p >= 2 for p in self.passes)),
+            ("rates", self.rates, "above 0 each", all(r > 0 for r in self.rates)),
             ("tasks", self.tasks, "2 or more", self.tasks >= 2),
             (
                 "validation_tasks",
@@ -135,7 +136,8 @@ def study_from(values: Mapping[str, Any], source: str) -> Study:
     """
     found = dict(values)
     training = _fill(Training, found.pop("training", {}), f"{source}: training")
-    return _fill(Study, {**found, "training": training}, source)
+    study: Study = _fill(Study, {**found, "training": training}, source)
+    return study
 
 
 def _fill(kind: type[Any], values: Any, source: str) -> Any:

@@ -15,7 +15,7 @@ from torch.func import grad, vmap
 
 from tinyfleet.binding import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON
 from tinyfleet.errors import NetworkError, TrainingError
-from tinyfleet.kernel_learner import received, returned, to_update
+from tinyfleet.follow import local_start, received, returned, to_update
 from tinyfleet.messages import Assignment, Training, Update
 from tinyfleet.network import Loss, Network, check_layers, check_weights
 from tinyfleet.simulations.torch_model import TorchModel, module_model, network_model
@@ -134,7 +134,7 @@ class TorchLearner:
     ) -> tuple[Tensor, Tensor]:
         """Learn the support; or rebuild the local part on it, then learn the rest on the query."""
         training, frozen = assignment.training, set(assignment.frozen)
-        start = self._tensor(self._start(assignment, devices))
+        start = self._tensor(local_start(self.model, assignment, devices))
         counts = torch.as_tensor(tasks.counts, device=self.device)
         support = _Stream(self._tensor(tasks.support_x), self._tensor(tasks.support_y), counts)
         if not assignment.local:
@@ -146,19 +146,6 @@ class TorchLearner:
         rebuilt, first = _train(gradient, training, start, support, self._learns(others | frozen))
         weights, second = _train(gradient, training, rebuilt, query, self._learns(local | frozen))
         return weights, (first * counts + second * q) / (counts + q)
-
-    def _start(self, assignment: Assignment, devices: Sequence[int]) -> Floats:
-        start = np.repeat(assignment.weights[None], len(devices), axis=0)
-        if assignment.local_start == "received":
-            return start
-        for row, device in zip(start, devices, strict=True):
-            seed = (assignment.seed, assignment.round, device)
-            fresh = assignment.local and assignment.local_start == "fresh"
-            source = self.model.init(seed) if fresh else np.zeros_like(row)
-            for name in assignment.local:
-                at = self.model.parts[name].slice
-                row[at] = source[at]
-        return start
 
     def _learns(self, frozen: set[str]) -> Tensor:
         """Return which entries of the vector may move, `(parameters,)` bool."""

@@ -34,7 +34,7 @@ from tinyfleet.layers import (
 from tinyfleet.network import Loss, Network, Part
 
 Floats = NDArray[np.float32]
-Seed = int | tuple[int, ...]
+Seed = int | Sequence[int]
 
 _AXES = {2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}  # of dense, depthwise and conv2d weights
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

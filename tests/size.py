@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
 from tinyfleet.cost import cost
 from tinyfleet.messages import Training
 from tinyfleet.networks import NETWORKS
@@ -21,7 +22,7 @@ TEXT_LIMIT = 24 * 1024
 """Bytes of x86-64 or AArch64 code, whose instructions are wider than Thumb-2's."""
 
 RAM_LIMITS = {"sine": 7 * 1024, "presence": 25 * 1024, "characters-mcu": 128 * 1024}
-"""Bytes of weights, scratch and one sample. 128 KiB leaves half of a Cortex-M4's 256 for the rest."""
+"""Bytes of weights, scratch and one sample; 128 KiB leave half of a Cortex-M4 for the rest."""
 
 _SOURCE = """
 #define FLEET_LANES 1

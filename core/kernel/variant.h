@@ -15,23 +15,67 @@ static int32_t device_of(int32_t at, int32_t first, int32_t devices) {
     return first + at < devices ? first + at : devices - 1;
 }
 
+#if FLEET_LANES > 1
+typedef float quad __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define MIX(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+typedef int32_t quad_places __attribute__((vector_size(16)));
+#define MIX(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_places){i, j, k, l})
+#endif
+
+/* Turn four rows of four floats: to[j * to_apart + i] = rows[i][j]. */
+FLEET_INLINE void turn(const float *const rows[4], float *to, int64_t to_apart) {
+    quad r[4];
+    for (int i = 0; i < 4; i++) __builtin_memcpy(&r[i], rows[i], sizeof r[i]);
+    const quad low01 = MIX(r[0], r[1], 0, 4, 1, 5), high01 = MIX(r[0], r[1], 2, 6, 3, 7);
+    const quad low23 = MIX(r[2], r[3], 0, 4, 1, 5), high23 = MIX(r[2], r[3], 2, 6, 3, 7);
+    const quad columns[4] = {MIX(low01, low23, 0, 1, 4, 5), MIX(low01, low23, 2, 3, 6, 7),
+                             MIX(high01, high23, 0, 1, 4, 5), MIX(high01, high23, 2, 3, 6, 7)};
+    for (int j = 0; j < 4; j++) __builtin_memcpy(to + j * to_apart, &columns[j], sizeof columns[j]);
+}
+#endif
+
 /* Bring `count` floats of each device together; a device's floats lie `apart` floats apart. */
 static void lanes_in(const float *from, int64_t apart, int32_t count, int32_t first,
                      int32_t devices, lane *to) {
+    int32_t i = 0;
+    if (!apart) {
+        for (; i < count; i++) to[i] = lane_of(from[i]);
+        return;
+    }
     const float *rows[FLEET_LANES];
     float *flat = (float *)to;
     for (int32_t k = 0; k < FLEET_LANES; k++) rows[k] = from + apart * device_of(k, first, devices);
-    for (int32_t i = 0; i < count; i++)
+#if FLEET_LANES > 1
+    for (; i + 4 <= count; i += 4)
+        for (int32_t k = 0; k < FLEET_LANES; k += 4) {
+            const float *four[4] = {rows[k] + i, rows[k + 1] + i, rows[k + 2] + i, rows[k + 3] + i};
+            turn(four, flat + i * FLEET_LANES + k, FLEET_LANES);
+        }
+#endif
+    for (; i < count; i++)
         for (int32_t k = 0; k < FLEET_LANES; k++) flat[i * FLEET_LANES + k] = rows[k][i];
 }
 
 static void lanes_out(const lane *from, int64_t apart, int32_t count, int32_t first,
                       int32_t devices, float *to) {
     const float *flat = (const float *)from;
-    for (int32_t k = 0; k < FLEET_LANES && first + k < devices; k++) {
-        float *row = to + apart * (first + k);
-        for (int32_t i = 0; i < count; i++) row[i] = flat[i * FLEET_LANES + k];
-    }
+    const int32_t rows = devices - first < FLEET_LANES ? devices - first : FLEET_LANES;
+    int32_t i = 0;
+    to += apart * first;
+#if FLEET_LANES > 1
+    for (; i + 4 <= count && rows == FLEET_LANES; i += 4)
+        for (int32_t k = 0; k < FLEET_LANES; k += 4) {
+            const float *corner = flat + i * FLEET_LANES + k;
+            const float *four[4] = {corner, corner + FLEET_LANES, corner + 2 * FLEET_LANES,
+                                    corner + 3 * FLEET_LANES};
+            turn(four, to + apart * k + i, apart);
+        }
+#endif
+    for (; i < count; i++)
+        for (int32_t k = 0; k < rows; k++) to[apart * k + i] = flat[i * FLEET_LANES + k];
 }
 
 /* The group's memory: weights, scratch, one sample, one target, then what a batch needs. */

@@ -1,0 +1,196 @@
+"""How an assignment is followed, whatever computes: whole networks, frozen layers, local layers.
+
+An `Engine` trains; this says what with, from where and on which samples, and packs what comes back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfleet.errors import NetworkError, TrainingError
+from tinyfleet.messages import Assignment, Training, Update
+from tinyfleet.network import Layout, Network, check_layers
+from tinyfleet.task import Task, TaskBatch, check_finite
+
+Floats = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Trains `n` devices of one network on streams of one length."""
+
+    @property
+    def network(self) -> Network:
+        """What is trained."""
+        ...
+
+    def train(
+        self, training: Training, start: Floats, x: Floats, y: Floats, frozen: frozenset[str]
+    ) -> tuple[Floats, Floats]:
+        """Train from `start`, `(parameters,)` or `(n, parameters)`.
+
+        Args:
+            training: how; all devices alike.
+            start: where from.
+            x: samples `(n, s, inputs)`.
+            y: targets `(n, s, outputs)`.
+            frozen: layers that stay as they are.
+
+        Returns:
+            The weights `(n, parameters)` and the mean losses `(n,)`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What `n` devices learned: weights `(n, parameters)`, mean losses and examples `(n,)`."""
+
+    weights: Floats
+    losses: Floats
+    examples: NDArray[np.int32]
+
+
+def rows(x: Floats) -> Floats:
+    """Return `(n, s, inputs)` from `(n, s, *input_shape)`."""
+    return x.reshape(*x.shape[:2], int(np.prod(x.shape[2:])))
+
+
+def follow(
+    engine: Engine, assignment: Assignment, tasks: TaskBatch, devices: Sequence[int]
+) -> Learned:
+    """Follow `assignment` on tasks whose supports all have the same length.
+
+    Raises:
+        TrainingError: supports of different lengths, or local layers without a query.
+    """
+    samples = int(tasks.counts[0])
+    if (tasks.counts != samples).any():
+        raise TrainingError("expected supports of one length; group the devices by it")
+    x, y = rows(tasks.support_x[:, :samples]), tasks.support_y[:, :samples]
+    frozen, training = frozenset(assignment.frozen), assignment.training
+    if assignment.local:
+        return _reconstruct(engine, assignment, tasks, devices, (x, y))
+    weights, losses = engine.train(training, assignment.weights, x, y, frozen)
+    return Learned(weights, losses, tasks.counts * np.int32(training.passes))
+
+
+def _reconstruct(
+    engine: Engine,
+    assignment: Assignment,
+    tasks: TaskBatch,
+    devices: Sequence[int],
+    support: tuple[Floats, Floats],
+) -> Learned:
+    """Rebuild the local part on the support, then learn the rest on the query (TinyMetaFed)."""
+    local, frozen = frozenset(assignment.local), frozenset(assignment.frozen)
+    others = frozenset(engine.network.parts) - local
+    training, queries = assignment.training, rows(tasks.query_x)
+    s, q = support[0].shape[1], queries.shape[1]
+    if not q:
+        raise TrainingError("assignment.local: expected a query to learn from, got none")
+    start = local_start(engine.network, assignment, devices)
+    rebuilt, first = engine.train(training, start, *support, others | frozen)
+    weights, second = engine.train(training, rebuilt, queries, tasks.query_y, local | frozen)
+    losses = ((first * s + second * q) / (s + q)).astype(np.float32)
+    return Learned(weights, losses, np.full(len(devices), (s + q) * training.passes, np.int32))
+
+
+def local_start(network: Layout, assignment: Assignment, devices: Sequence[int]) -> Floats:
+    """Return where devices start, `(n, parameters)`: received weights, but for local layers."""
+    check_layers(network, assignment.local, "assignment.local")
+    start = np.repeat(assignment.weights[None], len(devices), axis=0)
+    if assignment.local_start == "received":
+        return start
+    for row, device in zip(start, devices, strict=True):
+        seed = (assignment.seed, assignment.round, device)
+        fresh = network.init(seed) if assignment.local_start == "fresh" else np.zeros_like(row)
+        for name in assignment.local:
+            part = network.parts[name].slice
+            row[part] = fresh[part]
+    return start
+
+
+def check_assignment(network: Network, assignment: Assignment) -> None:
+    """Raise `NetworkError` unless the weights and the named layers are this network's."""
+    network.check_weights(assignment.weights, f"round {assignment.round}: weights")
+    network.check_layers(assignment.frozen, "assignment.frozen")
+    network.check_layers(assignment.local, "assignment.local")
+
+
+def check_tasks(network: Network, tasks: TaskBatch) -> None:
+    """Raise unless the examples have the network's shapes and are finite."""
+    for name, array, shape in (
+        ("support_x", tasks.support_x, network.input_shape),
+        ("query_x", tasks.query_x, network.input_shape),
+        ("support_y", tasks.support_y, (network.outputs,)),
+        ("query_y", tasks.query_y, (network.outputs,)),
+    ):
+        if array.shape[2:] != shape:
+            raise NetworkError(
+                f"{name}: {network.name} expects examples of {shape}, got {array.shape[2:]}"
+            )
+        check_finite(name, array)
+
+
+def returned(network: Layout, assignment: Assignment) -> NDArray[np.int32] | None:
+    """Return the places of the vector that a device may return; None stands for all of them.
+
+    Local layers stay on the device, and frozen ones have not changed.
+    """
+    kept = set(assignment.local) | set(assignment.frozen)
+    if not kept:
+        return None
+    parts = [np.arange(p.start, p.stop) for n, p in network.parts.items() if n not in kept]
+    return np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int32)
+
+
+def received(network: Layout, assignment: Assignment) -> int:
+    """Return how many parameters travel to a device: all but those of its local layers."""
+    local = sum(network.parts[n].stop - network.parts[n].start for n in assignment.local)
+    return network.parameters - local
+
+
+def to_update(
+    device: int,
+    assignment: Assignment,
+    learned: tuple[Floats, np.float32, np.int32],
+    places: NDArray[np.int32] | None,
+    down: int,
+) -> Update:
+    """Pack what one device learned, its top share by size of change first chosen, then ordered.
+
+    Equal changes are taken from the lower place, so that every machine returns the same entries.
+    """
+    weights, loss, examples = learned
+    values, indices = weights, places
+    if places is not None:
+        values = weights[places]
+    if assignment.share < 1.0:
+        if indices is None:
+            indices = np.arange(len(weights), dtype=np.int32)
+        moved = np.abs(values - assignment.weights[indices])
+        count = max(1, round(assignment.share * len(indices)))
+        chosen = np.sort(np.argsort(-moved, kind="stable")[:count])
+        values, indices = values[chosen], indices[chosen]
+    return Update(device, assignment.round, values, indices, int(examples), float(loss), down)
+
+
+def learn_one(engine: Engine, assignment: Assignment, task: Task, device: int) -> Update:
+    """Follow `assignment` on the task of one device, after checking both."""
+    tasks = TaskBatch(
+        task.support_x[None],
+        task.support_y[None],
+        task.query_x[None],
+        task.query_y[None],
+        np.array([len(task.support_x)], np.int32),
+    )
+    network = engine.network
+    check_assignment(network, assignment)
+    check_tasks(network, tasks)
+    result = follow(engine, assignment, tasks, [device])
+    learned = (result.weights[0], result.losses[0], result.examples[0])
+    places = returned(network, assignment)
+    return to_update(device, assignment, learned, places, received(network, assignment))
