@@ -1,7 +1,9 @@
 """The vector of a network as a file: float32, one dimension, NumPy's .npy format 1.0."""
 
+import ast
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -12,6 +14,8 @@ from tinyfleet.errors import NetworkError
 from tinyfleet.network import Network
 
 Floats = NDArray[np.float32]
+
+_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0; two bytes of header length follow, little-endian
 
 
 def save_weights(path: str | Path, vector: Floats) -> None:
@@ -45,26 +49,32 @@ def load_weights(path: str | Path, network: Network) -> Floats:
         raise NetworkError(
             f"{path}: expected a .npy file of weights, got {error.strerror or error}"
         ) from None
-    file = io.BytesIO(data)
-    try:
-        version = npy.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"version {version}")
-        shape, _, dtype = npy.read_array_header_1_0(file)
-    except (ValueError, SyntaxError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    length = len(_MAGIC) + 2 + int.from_bytes(data[len(_MAGIC) : len(_MAGIC) + 2], "little")
+    header = _header(data[len(_MAGIC) + 2 : length]) if data.startswith(_MAGIC) else None
+    if header is None:
         raise NetworkError(
-            f"{path}: expected a .npy file of format 1.0, got {reason}; write it with save_weights"
-        ) from None
-    if dtype != np.float32 or shape != (network.parameters,):
+            f"{path}: expected a .npy file of format 1.0, got {len(data)} other bytes; "
+            "write it with save_weights"
+        )
+    expected = {"descr": "<f4", "fortran_order": False, "shape": (network.parameters,)}
+    if header != expected:
         raise NetworkError(
             f"{path}: expected {network.parameters} float32 of network {network.name}, "
-            f"got {dtype} of shape {shape}"
+            f"got {header.get('descr')!r} of shape {header.get('shape')!r}"
         )
-    content = data[file.tell() :]
+    content = data[length:]
     if len(content) != 4 * network.parameters:
         raise NetworkError(
             f"{path}: expected {4 * network.parameters} bytes behind the header, "
             f"got {len(content)}; the file is cut short or has grown: copy it again"
         )
-    return network.check_weights(np.frombuffer(content, np.float32).copy(), str(path))
+    return network.check_weights(np.frombuffer(content, "<f4").astype(np.float32), str(path))
+
+
+def _header(text: bytes) -> dict[str, Any] | None:
+    """Return the dictionary that describes an array, or None when there is none."""
+    try:
+        header = ast.literal_eval(text.decode("ascii").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None

@@ -64,7 +64,7 @@ def plots_of(run: Run, comparison: Comparison) -> tuple[Plot, ...]:
 
 def _by_shots(comparison: Comparison, ways: int) -> Plot:
     """Draw the score against shots, what was published beside ours, and the difference."""
-    rows = comparison.groups[0][1]
+    rows, classes = comparison.groups[0][1], comparison.more_is_better
     compared = [r for r in comparison.references if not r.differs and len(r.values) > 1]
     figure = Figure(figsize=(7.4, 4.9 if compared else 3.9), layout="constrained")
     if compared:
@@ -81,8 +81,8 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
             _place(list(reference.values)),
             list(reference.values.values()),
             color=METHOD_COLOURS[reference.method],
-            linestyle=(0, (1, 2)) if reference.differs else (0, (5, 2)),
-            marker=METHOD_MARKERS[reference.method],
+            linestyle="none" if reference.differs else (0, (5, 2)),
+            marker="x" if reference.differs else METHOD_MARKERS[reference.method],
             markerfacecolor="none",
             label=reference.label,
         )
@@ -92,7 +92,7 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
         upper.annotate(
             comparison.show(row.ours.mean),
             (float(_place(row.shots)), row.ours.mean),
-            xytext=(0, 7 if row.shots and comparison.more_is_better else -14),
+            xytext=((0, 7) if row.shots else (0, -14)) if classes else (-15, -13),
             textcoords="offset points",
             ha="center",
             color=OURS,
@@ -103,7 +103,6 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
     handles, labels = upper.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2)
     lower.set_xticks(_place([row.shots for row in rows]), [f"{row.shots:,}" for row in rows])
-    classes = comparison.more_is_better
     lower.set_xlabel(f"{'shots a class' if classes else 'points'} to fine-tune on")
     return Plot(
         "shots",
@@ -112,7 +111,7 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
         to_svg(figure, "shots"),
         f"{'Accuracy in percent' if classes else 'Mean square error'} by "
         + "; ".join(f"{row.label}: {comparison.show(row.ours.mean)}" for row in rows),
-        "Bars are 95 % intervals over test tasks. None were published.",
+        "Bars are 95 % intervals over test tasks. No intervals were published.",
     )
 
 
@@ -233,32 +232,14 @@ def _by_communication(result: Result, comparison: Comparison, rounds: Rounds) ->
             markersize=2.5,
             label=f"ours, {label}",
         )
-    for name, rows in reversed(comparison.groups):
-        for row in rows:
-            if row.shots == comparison.main.shots:
-                axes.errorbar(
-                    total, row.ours.mean, yerr=row.ours.ci95, color=OURS, marker="*",
-                    markersize=11, markerfacecolor=OURS if rows is comparison.groups[0][1] else
-                    "none", capsize=3, linestyle="none", label=f"ours, test, {name.lower()}",
-                )  # fmt: skip
+    _stars(axes, total, comparison)
     if wide:
         logarithmic(axes, "x")
         axes.set_xlim(left=min(end, total) / 100)
     else:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(plain())
-    per_parameter = result.bytes_communicated / result.parameters_communicated
-
-    def wire(millions: ArrayLike) -> Numbers:
-        return np.asarray(millions, np.float64) * per_parameter
-
-    def back(megabytes: ArrayLike) -> Numbers:
-        return np.asarray(megabytes, np.float64) / per_parameter
-
-    upper = axes.secondary_xaxis("top", functions=(wire, back))
-    upper.set_xlabel("bytes of ours on the wire, MB", color=SOFT)
-    upper.xaxis.set_major_formatter(plain())
-    upper.xaxis.set_minor_formatter(NullFormatter())
+    _wire_axis(axes, result)
     axes.set_xlabel("million parameters communicated, both directions")
     _score_axis(axes, comparison)
     handles, labels = axes.get_legend_handles_labels()
@@ -278,6 +259,41 @@ def _by_communication(result: Result, comparison: Comparison, rounds: Rounds) ->
         "ours are on validation tasks after one pass. "
         "Published curves count parameters, no indices.",
     )
+
+
+def _stars(axes: Axes, total: float, comparison: Comparison) -> None:
+    """Draw the run's results on test tasks, after one pass as an empty star."""
+    best = comparison.groups[0]
+    for name, rows in reversed(comparison.groups):
+        for row in (row for row in rows if row.shots == comparison.main.shots):
+            axes.errorbar(
+                total,
+                row.ours.mean,
+                yerr=row.ours.ci95,
+                color=OURS,
+                marker="*",
+                markersize=11,
+                markerfacecolor=OURS if name == best[0] else "none",
+                capsize=3,
+                linestyle="none",
+                label=f"ours, test, {name.lower()}",
+            )
+
+
+def _wire_axis(axes: Axes, result: Result) -> None:
+    """Say above the plot how many bytes our parameters took on the wire."""
+    per_parameter = result.bytes_communicated / result.parameters_communicated
+
+    def wire(millions: ArrayLike) -> Numbers:
+        return np.asarray(millions, np.float64) * per_parameter
+
+    def back(megabytes: ArrayLike) -> Numbers:
+        return np.asarray(megabytes, np.float64) / per_parameter
+
+    upper = axes.secondary_xaxis("top", functions=(wire, back))
+    upper.set_xlabel("bytes of ours on the wire, MB", color=SOFT)
+    upper.xaxis.set_major_formatter(plain())
+    upper.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _published(axes: Axes, curve: Curve, *, wide: bool) -> None:
@@ -301,7 +317,7 @@ def _fine_tuned(example: Example) -> Plot:
     axes = figure.subplots()
     axes.plot(example.x, example.truth, color=SOFT, linewidth=5, alpha=0.35, label="the curve")
     axes.plot(
-        example.x, example.before, color=METHOD_COLOURS["TinyReptile"], linestyle="--",
+        example.x, example.before, color=OURS, linewidth=1.2, linestyle="--",
         label="the network as the fleet learned it",
     )  # fmt: skip
     axes.plot(example.x, example.after, color=OURS, linewidth=2, label="the same, fine-tuned")

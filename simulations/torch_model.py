@@ -66,7 +66,8 @@ class Piece:
     def tensor(self, vector: Tensor) -> Tensor:
         """Return the parameter from the vector, `(parameters,)`."""
         flat = vector[self.start : self.start + math.prod(self.shape)]
-        return flat.reshape(self.shape).permute(self.axes).reshape(self.view)
+        turned = flat.reshape(self.shape).permute(self.axes).reshape(self.view)
+        return turned.contiguous()  # convolutions in float64 refuse other weights going backward
 
     def flat(self, parameter: Tensor) -> Tensor:
         """Return the parameter as it lies in the vector."""
@@ -169,16 +170,23 @@ def _padded(
     return nn.Sequential(nn.ZeroPad2d((edges[0], edges[1], edges[2], edges[3])), conv)
 
 
+def _empty(module_type: type[nn.Module], *sizes: int | Pair, **options: int) -> nn.Module:
+    """Return a module without drawing its first parameters: a vector will set them."""
+    module = skip_init(module_type, *sizes, **options)  # type: ignore[no-untyped-call]
+    assert isinstance(module, nn.Module)
+    return module
+
+
 def _twin(layer: Layer, shape: Shape) -> nn.Module:
     """Return the module of one layer for an input of `shape`, its parameters not yet set."""
     match layer:
         case Dense(outputs):
-            return skip_init(nn.Linear, shape[0], outputs)
+            return _empty(nn.Linear, shape[0], outputs)
         case Conv2d(filters, kernel, stride, padding):
-            conv = skip_init(nn.Conv2d, shape[2], filters, kernel, stride)
+            conv = _empty(nn.Conv2d, shape[2], filters, kernel, stride)
             return _padded(shape, kernel, stride, padding, conv)
         case DepthwiseConv2d(kernel, stride, padding):
-            conv = skip_init(nn.Conv2d, shape[2], shape[2], kernel, stride, groups=shape[2])
+            conv = _empty(nn.Conv2d, shape[2], shape[2], kernel, stride, groups=shape[2])
             return _padded(shape, kernel, stride, padding, conv)
         case AveragePool(size, stride):
             return nn.AvgPool2d(size, stride or size)

@@ -21,12 +21,12 @@ from tinyfleet.layers import (
     Shape,
     Sigmoid,
     Tanh,
-    slide,
 )
 from tinyfleet.network import LOSSES, Loss, Network, sequence
 
 Floats = NDArray[np.float32]
 ELEMENTWISE: tuple[Layer, ...] = (Relu(), Relu6(), Tanh(), Sigmoid())
+TO_VECTOR: tuple[Layer, ...] = (GlobalAveragePool(), Flatten())
 CHANNELS = st.one_of(st.integers(1, 9), st.sampled_from([4, 8, 16, 17]))
 
 
@@ -35,7 +35,8 @@ def layers_for(draw: st.DrawFn, shape: Shape) -> Layer:
     """Draw a layer that takes an input of `shape`."""
     elementwise = st.sampled_from(ELEMENTWISE)
     if len(shape) == 1:
-        return draw(st.one_of(st.builds(Dense, CHANNELS), st.builds(Flatten), elementwise))
+        simple: Layer = draw(st.one_of(st.builds(Dense, CHANNELS), st.just(Flatten()), elementwise))
+        return simple
     height, width, _ = shape
     kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -43,16 +44,17 @@ def layers_for(draw: st.DrawFn, shape: Shape) -> Layer:
     padding = st.sampled_from(["same", "valid"]) if fits else st.just("same")
     size = st.tuples(st.integers(1, min(height, 4)), st.integers(1, min(width, 4)))
     step = st.one_of(st.none(), st.just(stride))
-    return draw(
+    layer: Layer = draw(
         st.one_of(
             st.builds(Conv2d, CHANNELS, st.just(kernel), st.just(stride), padding),
             st.builds(DepthwiseConv2d, st.just(kernel), st.just(stride), padding),
             st.builds(AveragePool, size, step),
             st.builds(MaxPool, size, step),
-            st.sampled_from([GlobalAveragePool(), Flatten()]),
+            st.sampled_from(TO_VECTOR),
             elementwise,
         )
     )
+    return layer
 
 
 @st.composite
@@ -61,13 +63,14 @@ def networks(draw: st.DrawFn, most: int = 6) -> Network:
     features = st.tuples(st.integers(1, 9))
     image = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 5))
     shape: Shape = draw(st.one_of(features, image))
-    input_shape, layers = shape, []
+    input_shape = shape
+    layers: list[Layer] = []
     for _ in range(draw(st.integers(1, most))):
         layer = draw(layers_for(shape))
         layers.append(layer)
         shape = layer.output_shape(shape)
     if len(shape) == 3:
-        layers.append(draw(st.sampled_from([GlobalAveragePool(), Flatten()])))
+        layers.append(draw(st.sampled_from(TO_VECTOR)))
     if all(isinstance(layer, Flatten) for layer in layers):
         layers.append(Dense(2))
     loss: Loss = draw(st.sampled_from(LOSSES))
@@ -138,8 +141,3 @@ def same_bits(a: Floats, b: Floats) -> bool:
     """Return whether two float32 arrays hold the same bits, signs of zero included."""
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     return a.shape == b.shape and bool((a.view(np.int32) == b.view(np.int32)).all())
-
-
-def window_of(shape: Shape, layer: Conv2d | DepthwiseConv2d) -> tuple[int, ...]:
-    """Return the places of a convolution's outputs, as `(height, width)`."""
-    return slide(shape, layer.kernel, layer.stride, layer.padding).outputs

@@ -42,6 +42,13 @@ outputs = 5
 PRINTABLE = st.text(min_size=1, max_size=12).filter(str.isprintable)
 
 
+def read_or_refused(text: str) -> Network | str:
+    try:
+        return network_from_toml(text, "damaged")
+    except NetworkError as error:
+        return str(error)
+
+
 def test_a_description_becomes_the_network_it_describes() -> None:
     expected = Network(
         "tiny",
@@ -64,7 +71,7 @@ def test_layers_without_names_are_named_as_sequence_does() -> None:
     assert network_from_toml(text, "n").layers == sequence(Dense(2), Dense(2), Dense(2))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data(), networks(), PRINTABLE)
 def test_writing_and_reading_gives_the_same_network(
     data: st.DataObject, network: Network, name: str
@@ -167,7 +174,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load_network(path)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     st.integers(0, len(GOOD)),
     st.integers(0, 12),
@@ -176,10 +183,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_description_is_a_network_or_one_line(at: int, cut: int, put: str) -> None:
     text = GOOD[:at] + put + GOOD[at + cut :]
 
-    try:
-        network = network_from_toml(text, "damaged")
-    except NetworkError as error:
-        assert "\n" not in str(error)
-        assert str(error).startswith("damaged: ")
+    outcome = read_or_refused(text)
+
+    if isinstance(outcome, str):
+        assert "\n" not in outcome
+        assert outcome.startswith("damaged: ")
     else:
-        assert network_from_toml(network_to_toml(network), "again") == network
+        assert network_from_toml(network_to_toml(outcome), "again") == outcome

@@ -109,9 +109,10 @@ def test_the_gradient_of_a_layer_agrees(layer: Layer, loss: Loss) -> None:
         assert np.linalg.norm(error) <= 1e-5 * np.linalg.norm(expected)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_gradients_of_random_networks_agree(network: Network, seed: int) -> None:
+    assume(network.parameters > 0)
     vector, x, y = example(network, seed)
     expected = torch_gradient(network, vector, x, y)
     size = np.linalg.norm(expected)

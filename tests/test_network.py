@@ -24,6 +24,7 @@ from tinyfleet.layers import (
     kind_of,
     slide,
 )
+from tinyfleet.messages import Floats
 from tinyfleet.network import Network, sequence
 from tinyfleet.networks import NETWORKS, named_network
 
@@ -119,17 +120,17 @@ def test_the_checksum_is_the_same_for_the_same_network_under_another_name() -> N
     assert dataclasses.replace(TINY, name="other").checksum == TINY.checksum
 
 
-def test_glorots_weights_stay_in_their_limits_and_biases_are_zero() -> None:
-    network = Network("n", (9, 9, 4), sequence(Conv2d(8), Flatten(), Dense(5)), "mean-square")
+def test_first_weights_and_biases_stay_in_their_limits_and_fill_them() -> None:
+    network = Network("n", (9, 9, 4), sequence(Conv2d(8), Flatten(), Dense(99)), "mean-square")
 
     vector = network.init(3)
 
-    limits = {"conv2d-1": math.sqrt(6 / (9 * 4 + 9 * 8)), "dense-1": math.sqrt(6 / (648 + 5))}
+    fans = {"conv2d-1": (9 * 4, 9 * 8), "dense-1": (648, 99)}
     for name, part in network.parts.items():
         weights, biases = np.split(vector[part.slice], [math.prod(part.weights)])
-        assert np.abs(weights).max() <= np.float32(limits[name])
-        assert np.abs(weights).max() > 0.97 * limits[name]
-        assert not biases.any()
+        limit, spread = math.sqrt(6 / sum(fans[name])), 1 / math.sqrt(fans[name][0])
+        assert 0.97 * limit < np.abs(weights).max() <= np.float32(limit)
+        assert 0.5 * spread < np.abs(biases).max() <= np.float32(spread)
 
 
 def test_a_seed_decides_every_weight() -> None:
@@ -147,9 +148,7 @@ def test_a_seed_decides_every_weight() -> None:
         (np.append(np.inf, np.zeros(12)).astype(np.float32), r"finite numbers, got inf at 0"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(
-    vector: np.ndarray[tuple[int, ...], np.dtype[np.float32]], message: str
-) -> None:
+def test_weights_that_do_not_fit_are_refused(vector: Floats, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         TINY.check_weights(vector)
 

@@ -1,6 +1,7 @@
 """The published numbers are those of the papers, and can be told from one another."""
 
 import pytest
+
 from tinyfleet.simulations import published
 from tinyfleet.simulations.published import Curve
 

@@ -1,17 +1,17 @@
 """A finished run becomes a page that is whole, honest and harmless."""
 
-import json
+import io
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from finished_run import Write, estimate, result_of, rounds_of, settings_of, writer
 from rich.console import Console
+
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations.comparison import compare, difference
 from tinyfleet.simulations.plots import POINTS, plots_of, thinned
@@ -19,112 +19,12 @@ from tinyfleet.simulations.report import result_table, size, write_report
 from tinyfleet.simulations.run_folder import Fields, read_run, result_from
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-Write = Callable[..., Path]
-
-
-def estimate(mean: float, ci95: float) -> dict[str, float | int]:
-    return {"mean": mean, "ci95": ci95, "tasks": 1000}
-
-
-ACCURACY = {"0": (20.1, 0.6), "1": (67.43, 0.7), "4": (86.0, 0.31), "8": (90.9, 0.25)}
-ONE_PASS = {"0": (20.1, 0.6), "1": (65.17, 0.8), "4": (81.93, 0.5), "8": (86.31, 0.4)}
-ERRORS = {"0": (4.417, 0.32), "8": (0.1418, 0.021)}
-ERRORS_ONE_PASS = {"0": (4.417, 0.32), "8": (0.713, 0.061)}
-
-
-def result_of(app: str) -> dict[str, Any]:
-    """A result.json; the sent parameters are those of 50 rounds."""
-    result: dict[str, Any] = {
-        "app": app,
-        "strategy": "tinyreptile",
-        "rounds": 50,
-        "devices": 1234,
-        "seed": 7,
-        "parameters": 28709,
-        "parameters_communicated": 2_870_900,
-        "bytes_communicated": 11_483_601,
-        "weights_sha256": "ab" * 32,
-    }
-    best, once = (ERRORS, ERRORS_ONE_PASS) if app == "sine" else (ACCURACY, ONE_PASS)
-    name = "mse_by_shots" if app == "sine" else "accuracy"
-    result[name] = {shots: estimate(*score) for shots, score in best.items()}
-    result[f"{name}_one_pass"] = {shots: estimate(*score) for shots, score in once.items()}
-    result["passes"] = {shots: 3 if shots != "0" else 1 for shots in best}
-    return result
-
-
-def settings_of(app: str) -> dict[str, Any]:
-    study = {
-        "app": app,
-        "strategy": "tinyreptile",
-        "devices": 1234,
-        "rounds": 50,
-        "ways": 5,
-        "training": {"rate": 0.0125, "passes": 1, "batch": 1, "optimizer": "sgd"},
-        "shots": [0, 1, 4, 8],
-        "local": [],
-        "drift": False,
-        "data": None,
-    }
-    return {
-        "tinyfleet": "0.1.0",
-        "python": "3.11.9",
-        "numpy": "2.4.6",
-        "flwr": "1.41.0",
-        "kernel_variant": "lanes8",
-        "platform": "Linux",
-        "command": f"tinyfleet simulate {app} --seed 7",
-        "study": study,
-        "network": {
-            "name": app,
-            "parameters": 28709,
-            "macs_forward": 1_204_224,
-            "macs_training": 3_401_920,
-            "training_ram_bytes": 131_072,
-            "training_ram_published_bytes": 202_116,
-            "flash_bytes": 116_048,
-            "checksum": "9a1f3c22",
-        },
-        "data": {
-            part: f"Omniglot archive images.zip; {part} part"
-            for part in ("train", "validation", "test")
-        },
-    }
-
-
-def rounds_of(app: str, count: int = 50) -> list[dict[str, Any]]:
-    lines = []
-    for number in range(1, count + 1):
-        line: dict[str, Any] = {
-            "round": number,
-            "devices": 1,
-            "refused": 0,
-            "examples": 50,
-            "loss": 1.6 / number if number != 3 else None,
-            "parameters_communicated": 57_418 * number,
-            "bytes_communicated": 229_672 * number,
-        }
-        if number % 10 == 0:
-            score = {"mse": 4.0 / number} if app == "sine" else {"accuracy": {"8": 20.0 + number}}
-            line["evaluation"] = score
-        lines.append(line)
-    return lines
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write a run folder; keyword arguments replace what would stand in it."""
-
-    def write_run(app: str = "characters", **replaced: Any) -> Path:
-        result = replaced.get("result", result_of(app))
-        settings = replaced.get("settings", settings_of(app))
-        rounds = replaced.get("rounds", rounds_of(app))
-        (tmp_path / "result.json").write_text(json.dumps(result))
-        (tmp_path / "run.json").write_text(json.dumps(settings))
-        (tmp_path / "rounds.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rounds))
-        return tmp_path
-
-    return write_run
+    return writer(tmp_path)
 
 
 class Page(HTMLParser):
@@ -159,6 +59,13 @@ class Page(HTMLParser):
         return [attrs for found, attrs in self.tags if found == tag]
 
 
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The page of an ordinary run of each app."""
+    folders = {app: writer(tmp_path_factory.mktemp(app))(app) for app in ("characters", "sine")}
+    return {app: write_report(folder).read_text("utf-8") for app, folder in folders.items()}
+
+
 def page_of(folder: Path) -> Page:
     return Page(write_report(folder).read_text(encoding="utf-8"))
 
@@ -173,28 +80,27 @@ APPS = pytest.mark.parametrize("app", ["characters", "sine"])
 
 
 @APPS
-def test_the_page_is_balanced_and_names_its_language(app: str, write: Write) -> None:
-    page = page_of(write(app))
+def test_the_page_is_balanced_and_names_its_language(app: str, html: dict[str, str]) -> None:
+    page = Page(html[app])
     assert page.open == []
     assert page.attributes("html") == [{"lang": "en"}]
 
 
 @APPS
-def test_the_page_needs_nothing_from_outside(app: str, write: Write) -> None:
-    page = page_of(write(app))
+def test_the_page_needs_nothing_from_outside(app: str, html: dict[str, str]) -> None:
+    page = Page(html[app])
     tags = {tag for tag, _ in page.tags}
     assert tags.isdisjoint({"script", "link", "iframe", "img", "object", "embed", "base"})
     for _, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "srcset", "action"):
             assert (attributes.get(name) or "#").startswith("#")
-    html = (write(app) / "report.html").read_text(encoding="utf-8")
-    assert not re.search(r"url\((?!#)|@import", html)
+    assert not re.search(r"url\((?!#)|@import", html[app])
 
 
 @APPS
-def test_every_number_of_the_result_is_in_a_table(app: str, write: Write) -> None:
+def test_every_number_of_the_result_is_in_a_table(app: str, html: dict[str, str]) -> None:
     result = result_of(app)
-    page = page_of(write(app, result=result))
+    page = Page(html[app])
     expected = {
         n
         for key in result
@@ -204,26 +110,25 @@ def test_every_number_of_the_result_is_in_a_table(app: str, write: Write) -> Non
     assert expected <= set(page.numbers)
 
 
-def test_rounds_and_devices_are_in_the_headline(write: Write) -> None:
-    text = " ".join(page_of(write()).text)
+def test_rounds_and_devices_are_in_the_headline(html: dict[str, str]) -> None:
+    text = " ".join(Page(html["characters"]).text)
     assert "1,234 simulated devices learned a network of 28,709 parameters in 50 rounds" in text
     assert "90.9 % (± 0.2) after fine-tuning on 8 shots of each class" in text
 
 
 @APPS
-def test_ids_are_unique_and_every_reference_has_its_target(app: str, write: Write) -> None:
-    page = page_of(write(app))
+def test_ids_are_unique_and_every_reference_has_its_target(app: str, html: dict[str, str]) -> None:
+    page = Page(html[app])
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    html = (write(app) / "report.html").read_text(encoding="utf-8")
-    used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', html))
+    used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', html[app]))
     assert used
     assert {a or b for a, b in used} <= set(ids)
 
 
 @APPS
-def test_plots_are_described_and_table_headers_have_a_scope(app: str, write: Write) -> None:
-    page = page_of(write(app))
+def test_plots_are_described_and_table_headers_have_a_scope(app: str, html: dict[str, str]) -> None:
+    page = Page(html[app])
     described = [a for a in page.attributes("div") if a.get("role") == "img"]
     assert len(described) == len(page.attributes("svg")) == 3
     assert all(len(a["aria-label"] or "") > 20 for a in described)
@@ -242,15 +147,14 @@ def test_plots_are_well_formed_xml_with_text_that_can_be_read(app: str, write: W
         assert not any("$" in (text or "") for text in texts)
 
 
-def test_published_curves_say_where_they_are_from(write: Write) -> None:
-    text = " ".join(page_of(write()).text)
+def test_published_curves_say_where_they_are_from(html: dict[str, str]) -> None:
+    text = " ".join(Page(html["characters"]).text)
     assert "TinyReptile, TECS 2024 (printed, Table 4)" in text
     assert "TinyMetaFed, TECS 2024 (read off Figure 15)" in text
 
 
-def test_the_same_run_gives_the_same_page(write: Write) -> None:
-    first = write_report(write()).read_bytes()
-    assert write_report(write()).read_bytes() == first
+def test_the_same_run_gives_the_same_page(write: Write, html: dict[str, str]) -> None:
+    assert write_report(write("sine")).read_text("utf-8") == html["sine"]
 
 
 def test_hostile_names_are_only_text(write: Write) -> None:
@@ -267,9 +171,10 @@ def test_hostile_names_are_only_text(write: Write) -> None:
 
 
 def page_text(renderable: object) -> str:
-    console = Console(width=300, record=True, quiet=True)
-    console.print(renderable)
-    return console.export_text()
+    console = Console(width=300, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
 
 
 @pytest.mark.parametrize(
@@ -284,8 +189,8 @@ def test_accuracies_are_compared_with_table_4(shots: int, gap: float, verdict: s
     assert comparison.verdict(row, gap) == verdict
 
 
-def test_one_pass_is_compared_apart(write: Write) -> None:
-    page = page_of(write())
+def test_one_pass_is_compared_apart(html: dict[str, str]) -> None:
+    page = Page(html["characters"])
     assert any(math.isclose(n, 65.17 - 58.3) for n in page.numbers)
     assert any(math.isclose(n, 67.43 - 58.3) for n in page.numbers)
 
@@ -374,9 +279,8 @@ def test_a_result_without_scores_is_refused(write: Write) -> None:
         write_report(write(result={**result_of("characters"), "accuracy": {}}))
 
 
-@APPS
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_short_run_has_a_page(count: int, app: str, write: Write) -> None:
+@pytest.mark.parametrize(("app", "count"), [("characters", 0), ("characters", 1), ("sine", 1)])
+def test_a_short_run_has_a_page(app: str, count: int, write: Write) -> None:
     page = page_of(write(app, rounds=rounds_of(app, count)))
     assert page.open == []
 
@@ -392,10 +296,10 @@ def test_a_run_that_diverged_has_a_page(write: Write) -> None:
 def test_a_fine_tuned_sine_is_drawn_when_it_is_there(write: Write) -> None:
     folder = write("sine")
     x = np.linspace(-5, 5, 50)
+    y = np.sin(x)
     np.savez(
-        folder / "example.npz",
-        x=x, truth=np.sin(x), before=0 * x, after=np.sin(x), support_x=x[:8], support_y=np.sin(x[:8]),
-    )  # fmt: skip
+        folder / "example.npz", x=x, truth=y, before=-y, after=y, support_x=x[:8], support_y=y[:8]
+    )
     page = page_of(folder)
     assert len(page.attributes("svg")) == 4
     assert "before and after fine-tuning on 8 points" in " ".join(page.text)
@@ -414,7 +318,7 @@ def test_many_rounds_are_thinned_to_means_of_neighbours() -> None:
     centre, mean, low, high = thinned(number, values)
     assert len(centre) <= POINTS
     assert np.all(np.diff(centre) > 0)
-    assert mean[1:].tolist() == pytest.approx([2.0] * (len(mean) - 1), abs=0.01)
+    assert mean[1:].tolist() == pytest.approx([2.0] * (len(mean) - 1), abs=0.03)
     assert np.all((low <= mean) & (mean <= high))
 
 

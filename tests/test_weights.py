@@ -1,4 +1,4 @@
-"""Weights survive a file bit for bit, damaged files are refused, files appear whole or not at all."""
+"""Weights survive a file bit for bit; damaged files are refused; files appear whole or not."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 from tinyfleet.atomic import write_atomically
 from tinyfleet.errors import FleetError, NetworkError
 from tinyfleet.layers import Dense, Relu
+from tinyfleet.messages import Floats
 from tinyfleet.network import Network, sequence
 from tinyfleet.weights import load_weights, save_weights
 
 TINY = Network("tiny", (2,), sequence(Dense(3), Relu(), Dense(1)), "mean-square")
+
+
+def loaded_or_refused(path: Path) -> Floats | str:
+    try:
+        return load_weights(path, TINY)
+    except NetworkError as error:
+        return str(error)
 
 
 @pytest.fixture
@@ -50,16 +58,16 @@ def test_loaded_weights_can_be_changed(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(12, np.float32), r"expected 13 float32 of network tiny, got float32 .* \(12,\)"),
-        (np.zeros(13), r"expected 13 float32 of network tiny, got float64"),
-        (np.zeros(13, ">f4"), r"expected 13 float32 of network tiny, got >f4"),
-        (np.zeros((13, 1), np.float32), r"got float32 of shape \(13, 1\)"),
+        (np.zeros(12, np.float32), r"expected 13 float32 of network tiny, got '<f4' .* \(12,\)"),
+        (np.zeros(13), r"expected 13 float32 of network tiny, got '<f8'"),
+        (np.zeros(13, ">f4"), r"expected 13 float32 of network tiny, got '>f4'"),
+        (np.zeros((13, 1), np.float32), r"got '<f4' of shape \(13, 1\)"),
         (np.full(13, np.nan, np.float32), r"expected finite numbers, got nan at 0"),
         (np.append(np.zeros(12), -np.inf).astype(np.float32), r"got -inf at 12"),
     ],
 )
 def test_weights_of_another_network_are_refused(
-    tmp_path: Path, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]], message: str
+    tmp_path: Path, array: Floats, message: str
 ) -> None:
     path = tmp_path / "w.npy"
     np.save(path, array)
@@ -73,7 +81,7 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.npy"
     np.save(path, np.array([{}], dtype=object), allow_pickle=True)
 
-    with pytest.raises(NetworkError, match="expected 13 float32 of network tiny, got object"):
+    with pytest.raises(NetworkError, match=r"expected 13 float32 of network tiny, got '[|]O'"):
         load_weights(path, TINY)
 
 
@@ -109,30 +117,25 @@ def test_a_file_that_has_grown_is_refused(saved: Path) -> None:
 @settings(
     deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.integers(0, 179), st.binary(min_size=1, max_size=8))
-def test_a_damaged_file_gives_finite_weights_or_one_line(
-    tmp_path: Path, at: int, put: bytes
-) -> None:
-    path = tmp_path / "damaged.npy"
-    save_weights(path, TINY.init(1))
-    data = path.read_bytes()
+@given(at=st.integers(0, 179), put=st.binary(min_size=1, max_size=8))
+def test_a_damaged_file_gives_finite_weights_or_one_line(saved: Path, at: int, put: bytes) -> None:
+    data = saved.read_bytes()
+    path = saved.with_name("damaged.npy")
     path.write_bytes((data[:at] + put + data[at + len(put) :])[: len(data)])
 
-    try:
-        vector = load_weights(path, TINY)
-    except NetworkError as error:
-        assert "\n" not in str(error)
+    outcome = loaded_or_refused(path)
+
+    if isinstance(outcome, str):
+        assert "\n" not in outcome
     else:
-        assert vector.shape == (13,)
-        assert np.isfinite(vector).all()
+        assert outcome.shape == (13,)
+        assert np.isfinite(outcome).all()
 
 
 @pytest.mark.parametrize(
     "vector", [np.zeros(13), np.zeros((13, 1), np.float32), np.full(3, np.inf, np.float32)]
 )
-def test_bad_weights_are_never_written(
-    tmp_path: Path, vector: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-) -> None:
+def test_bad_weights_are_never_written(tmp_path: Path, vector: Floats) -> None:
     with pytest.raises(NetworkError, match="weights: expected"):
         save_weights(tmp_path / "w.npy", vector)
 

@@ -64,24 +64,24 @@ static void conv_forward(const struct fleet_layer *l, const lane *w, const lane 
     }
 }
 
-/* Deltas of inputs (iy, ix, ix + stride ..; p of them) x (i .. i + n), from the weights as they are. */
+/* Deltas of inputs (iy, ix, ix + stride ..; p of them) x (i .. i + n), from the weights as they are;
+ * all of them are reached by the taps `ry` x `rx`, from outputs one apart. */
 FLEET_INLINE void conv_delta_tile(const struct fleet_layer *l, const lane *w, lane *dx,
-                                  const lane *dy, int32_t iy, int32_t ix, int32_t i, const int p,
-                                  const int n) {
+                                  const lane *dy, int32_t i, struct reach ry, struct reach rx,
+                                  const int p, const int n) {
     const int32_t channels = l->in_c, outputs = l->out_c;
     lane sum[TILE_POSITIONS][TILE_CHANNELS];
     UNROLL for (int a = 0; a < p; a++) UNROLL for (int b = 0; b < n; b++) sum[a][b] = (lane){0};
-    for (int32_t r = 0; r < l->kernel_h; r++) {
-        const int32_t ty = iy + l->pad_top - r;
-        if (ty < 0 || ty % l->stride_h || ty / l->stride_h >= l->out_h) continue;
-        for (int32_t c = 0; c < l->kernel_w; c++) {
-            const int32_t tx = ix + l->pad_left - c;
-            if (tx < 0 || tx % l->stride_w || tx / l->stride_w >= l->out_w) continue;
-            const lane *d = dy + (ty / l->stride_h * l->out_w + tx / l->stride_w) * outputs;
-            const lane *tap = w + ((r * l->kernel_w + c) * channels + i) * outputs;
+    for (int32_t r = 0; r < ry.count; r++) {
+        for (int32_t c = 0; c < rx.count; c++) {
+            const int32_t at = (ry.output - r) * l->out_w + rx.output - c;
+            const int32_t tap =
+                (ry.tap + r * l->stride_h) * l->kernel_w + rx.tap + c * l->stride_w;
+            const lane *d = dy + at * outputs;
+            const lane *row = w + (tap * channels + i) * outputs;
             for (int32_t o = 0; o < outputs; o++) {
                 lane weight[TILE_CHANNELS];
-                UNROLL for (int b = 0; b < n; b++) weight[b] = tap[b * outputs + o];
+                UNROLL for (int b = 0; b < n; b++) weight[b] = row[b * outputs + o];
                 UNROLL for (int a = 0; a < p; a++) {
                     const lane value = d[a * outputs + o];
                     UNROLL for (int b = 0; b < n; b++) sum[a][b] += weight[b] * value;
@@ -89,18 +89,17 @@ FLEET_INLINE void conv_delta_tile(const struct fleet_layer *l, const lane *w, la
             }
         }
     }
-    UNROLL for (int a = 0; a < p; a++) {
-        lane *in = dx + (iy * l->in_w + ix + a * l->stride_w) * channels + i;
-        UNROLL for (int b = 0; b < n; b++) in[b] = sum[a][b];
-    }
+    UNROLL for (int a = 0; a < p; a++)
+        UNROLL for (int b = 0; b < n; b++) dx[a * l->stride_w * channels + i + b] = sum[a][b];
 }
 
 FLEET_INLINE void conv_delta_channels(const struct fleet_layer *l, const lane *w, lane *dx,
-                                      const lane *dy, int32_t iy, int32_t ix, const int p) {
+                                      const lane *dy, struct reach ry, struct reach rx,
+                                      const int p) {
     int32_t i = 0;
     for (; i + TILE_CHANNELS <= l->in_c; i += TILE_CHANNELS)
-        conv_delta_tile(l, w, dx, dy, iy, ix, i, p, TILE_CHANNELS);
-    for (; i < l->in_c; i++) conv_delta_tile(l, w, dx, dy, iy, ix, i, p, 1);
+        conv_delta_tile(l, w, dx, dy, i, ry, rx, p, TILE_CHANNELS);
+    for (; i < l->in_c; i++) conv_delta_tile(l, w, dx, dy, i, ry, rx, p, 1);
 }
 
 /* Whether `p` inputs from ix, a stride apart, all see the same taps. */
@@ -113,14 +112,19 @@ FLEET_INLINE int conv_delta_inside(const struct fleet_layer *l, int32_t ix, cons
 
 static void conv_delta(const struct fleet_layer *l, const lane *w, lane *dx, const lane *dy) {
     for (int32_t iy = 0; iy < l->in_h; iy++) {
+        const struct reach ry =
+            taps_of_input(iy, l->pad_top, l->stride_h, l->kernel_h, l->out_h);
         for (int32_t phase = 0; phase < l->stride_w && phase < l->in_w; phase++) {
             int32_t ix = phase;
             while (ix < l->in_w) {
+                const struct reach rx =
+                    taps_of_input(ix, l->pad_left, l->stride_w, l->kernel_w, l->out_w);
+                lane *in = dx + (iy * l->in_w + ix) * l->in_c;
                 if (conv_delta_inside(l, ix, TILE_POSITIONS)) {
-                    conv_delta_channels(l, w, dx, dy, iy, ix, TILE_POSITIONS);
+                    conv_delta_channels(l, w, in, dy, ry, rx, TILE_POSITIONS);
                     ix += TILE_POSITIONS * l->stride_w;
                 } else {
-                    conv_delta_channels(l, w, dx, dy, iy, ix, 1);
+                    conv_delta_channels(l, w, in, dy, ry, rx, 1);
                     ix += l->stride_w;
                 }
             }

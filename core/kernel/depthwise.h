@@ -49,39 +49,43 @@ static void depthwise_forward(const struct fleet_layer *l, const lane *w, const 
     }
 }
 
+/* Deltas of p inputs, a stride apart, in all channels; as in conv_delta_tile. */
 FLEET_INLINE void depthwise_delta_tile(const struct fleet_layer *l, const lane *w, lane *dx,
-                                       const lane *dy, int32_t iy, int32_t ix, const int p) {
+                                       const lane *dy, struct reach ry, struct reach rx,
+                                       const int p) {
     const int32_t channels = l->in_c;
     for (int32_t channel = 0; channel < channels; channel++) {
         lane sum[TILE_POSITIONS];
         UNROLL for (int a = 0; a < p; a++) sum[a] = (lane){0};
-        for (int32_t r = 0; r < l->kernel_h; r++) {
-            const int32_t ty = iy + l->pad_top - r;
-            if (ty < 0 || ty % l->stride_h || ty / l->stride_h >= l->out_h) continue;
-            for (int32_t k = 0; k < l->kernel_w; k++) {
-                const int32_t tx = ix + l->pad_left - k;
-                if (tx < 0 || tx % l->stride_w || tx / l->stride_w >= l->out_w) continue;
-                const int32_t at = ty / l->stride_h * l->out_w + tx / l->stride_w;
-                const lane weight = w[(r * l->kernel_w + k) * channels + channel];
+        for (int32_t r = 0; r < ry.count; r++) {
+            for (int32_t c = 0; c < rx.count; c++) {
+                const int32_t at = (ry.output - r) * l->out_w + rx.output - c;
+                const int32_t tap =
+                    (ry.tap + r * l->stride_h) * l->kernel_w + rx.tap + c * l->stride_w;
+                const lane weight = w[tap * channels + channel];
                 const lane *d = dy + at * channels + channel;
                 UNROLL for (int a = 0; a < p; a++) sum[a] += weight * d[a * channels];
             }
         }
-        UNROLL for (int a = 0; a < p; a++)
-            dx[(iy * l->in_w + ix + a * l->stride_w) * channels + channel] = sum[a];
+        UNROLL for (int a = 0; a < p; a++) dx[a * l->stride_w * channels + channel] = sum[a];
     }
 }
 
 static void depthwise_delta(const struct fleet_layer *l, const lane *w, lane *dx, const lane *dy) {
     for (int32_t iy = 0; iy < l->in_h; iy++) {
+        const struct reach ry =
+            taps_of_input(iy, l->pad_top, l->stride_h, l->kernel_h, l->out_h);
         for (int32_t phase = 0; phase < l->stride_w && phase < l->in_w; phase++) {
             int32_t ix = phase;
             while (ix < l->in_w) {
+                const struct reach rx =
+                    taps_of_input(ix, l->pad_left, l->stride_w, l->kernel_w, l->out_w);
+                lane *in = dx + (iy * l->in_w + ix) * l->in_c;
                 if (conv_delta_inside(l, ix, TILE_POSITIONS)) {
-                    depthwise_delta_tile(l, w, dx, dy, iy, ix, TILE_POSITIONS);
+                    depthwise_delta_tile(l, w, in, dy, ry, rx, TILE_POSITIONS);
                     ix += TILE_POSITIONS * l->stride_w;
                 } else {
-                    depthwise_delta_tile(l, w, dx, dy, iy, ix, 1);
+                    depthwise_delta_tile(l, w, in, dy, ry, rx, 1);
                     ix += l->stride_w;
                 }
             }

@@ -52,6 +52,23 @@ FLEET_INLINE struct range outputs_of_tap(int32_t k, int32_t pad, int32_t stride,
     return r;
 }
 
+/* The taps that reach input `i`: tap, tap + stride, ... `count` of them, from output, output - 1, ... */
+struct reach {
+    int32_t tap, output, count;
+};
+
+FLEET_INLINE struct reach taps_of_input(int32_t i, int32_t pad, int32_t stride, int32_t kernel,
+                                        int32_t outputs) {
+    const int32_t phase = (i + pad) % stride, output = (i + pad) / stride;
+    const int32_t skipped = output >= outputs ? output - outputs + 1 : 0;
+    const int32_t last = phase < kernel ? (kernel - 1 - phase) / stride : -1;
+    struct reach r;
+    r.tap = phase + skipped * stride;
+    r.output = output - skipped;
+    r.count = (last < output ? last : output) + 1 - skipped;
+    return r;
+}
+
 /* The taps [from, to) of output `o` whose input lies inside `size`. */
 FLEET_INLINE struct range taps_of_output(int32_t o, int32_t pad, int32_t stride, int32_t size,
                                          int32_t kernel) {
