@@ -140,7 +140,7 @@ def _show(do: Any, as_json: bool) -> None:
         seconds = round(time.monotonic() - began, 2)
         typer.echo(json.dumps({**result, "seconds": seconds, "folder": str(folder)}))
         return
-    Console().print(result_table(result))
+    Console().print(result_table(result, journal.read_json(folder / journal.RUN)))
     typer.echo(f"report: {report.resolve()}")
 
 

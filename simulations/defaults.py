@@ -15,7 +15,6 @@ _APPS: dict[str, _Values] = {
     "sine": {
         "network": "sine",
         "devices": 1000,
-        "rates": (),
         "support": 32,
         "tasks": 500,
         "validation_tasks": 500,
@@ -30,19 +29,40 @@ _APPS: dict[str, _Values] = {
     },
 }
 
-_ONLINE = {"rate": 0.01}
-_BATCHED = {"rate": 0.01, "batch": 8, "passes": 1}
+_ONLINE: _Values = {"rate": 0.01}
+_BATCHED: _Values = {"rate": 0.01, "batch": 8}
 
+# Settings of an application under a strategy, over those of the application.
 _STRATEGIES: dict[tuple[str, str], _Values] = {
     ("sine", "tinyreptile"): {
         "devices": 10_000,
         "per_round": 1,
         "rounds": 2385,  # 5.5 million parameters, both ways
-        "training": {"rate": 0.006},
         "support": 256,
+        "training": {"rate": 0.006},
         "step": 0.5,
         "step_end": 0.0,
         "rates": (0.003,),
+    },
+    ("sine", "tinyreptile-parallel"): {
+        "per_round": 0,
+        "training": {"rate": 0.006},
+        "step": 0.5,
+        "step_end": 0.1,
+        "rates": (0.003,),
+    },
+    ("sine", "tinymetafed"): {
+        "devices": 10_000,
+        "per_round": 1,
+        "rounds": 2385,
+        "support": 128,
+        "query": 128,
+        "training": {"rate": 0.006},
+        "local": ("dense-3",),
+        "share": 0.75,
+        "step": 0.5,
+        "step_end": 0.05,
+        "period": 800,
     },
     ("characters", "tinyreptile"): {
         "per_round": 32,
@@ -50,8 +70,39 @@ _STRATEGIES: dict[tuple[str, str], _Values] = {
         "training": {"rate": 0.03},
         "step": 0.7,
         "step_end": 0.0,
-        "rates": (0.01, 0.02, 0.05),
+        "rates": (0.01, 0.02),
     },
+    ("characters", "tinyreptile-parallel"): {
+        "per_round": 32,
+        "rounds": 4000,
+        "training": {"rate": 0.03},
+        "step": 0.7,
+        "step_end": 0.0,
+        "rates": (0.01, 0.02),
+    },
+    ("characters", "tinymetafed"): {
+        "per_round": 32,
+        "rounds": 4000,
+        "query": 5,
+        "support": 5,
+        "training": {"rate": 0.03},
+        "local": ("dense-1",),
+        "share": 0.75,
+        "step": 0.7,
+        "step_end": 0.1,
+        "period": 1000,
+        "rates": (0.01, 0.02),
+    },
+}
+
+_TRAININGS: dict[str, _Values] = {
+    "reptile": {"rate": 0.001, "batch": 10, "optimizer": "adam"},
+    "fedavg": _BATCHED,
+    "fedprox": {**_BATCHED, "proximal": 0.1},
+    "flower-fedavg": _BATCHED,
+    "flower-fedadam": _BATCHED,
+    "flower-fedmedian": _BATCHED,
+    "flower-krum": _BATCHED,
 }
 
 
@@ -71,7 +122,7 @@ def default_values(app: str, strategy: str) -> _Values:
         "seed": 1,
         "rounds": PLAIN_ROUNDS,
         "per_round": 0 if app == "sine" else 32,
-        "training": _ONLINE,
+        "training": _TRAININGS.get(strategy, _ONLINE),
     }
     return {**plain, **_APPS[app], **_STRATEGIES.get((app, strategy), {})}
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from tinyfleet.errors import StudyError
 from tinyfleet.messages import Floats
 
 RUN, ROUNDS, WEIGHTS, RESULT = "run.json", "rounds.jsonl", "weights.npy", "result.json"
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINT, EXAMPLE = "checkpoint.npz", "example.npz"
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
@@ -99,7 +100,7 @@ def read_state(folder: Path, parameters: int) -> State:
     try:
         with np.load(path, allow_pickle=False) as data:
             numbers, weights = data["numbers"], data["weights"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StudyError(
             f"{path}: expected a checkpoint: {error}; start the run anew with --out"
         ) from None

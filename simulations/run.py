@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyfleet.atomic import write_atomically
 from tinyfleet.binding import variants
 from tinyfleet.cost import cost
 from tinyfleet.errors import StudyError
@@ -27,12 +28,13 @@ from tinyfleet.simulations.assemble import (
     train_config,
 )
 from tinyfleet.simulations.evaluation import Estimate, Judge
+from tinyfleet.simulations.example import example_of
 from tinyfleet.simulations.journal import Journal, State, read_json, read_state, write_json
 from tinyfleet.simulations.study import Study, study_from, study_to_dict
 from tinyfleet.weights import save_weights
 
-MAIN_SHOTS = {"sine": 8, "characters": 8}
-"""Shots that the learning curve follows."""
+MAIN_SHOTS = 8
+"""Shots that the learning curve follows, where they are reported."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,19 @@ def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
             _rounds(setup, book, listen)
         final = book.state
     save_weights(folder / journal.WEIGHTS, final.weights)
-    write_json(folder / journal.RESULT, _judge(setup, final, listen))
+    result = _judge(setup, final, listen)
+    if setup.study.app == "sine":
+        shots = str(_main_shots(setup.study))
+        tuning = (result["passes"][shots], result["rates"][shots])
+        shown = example_of(setup.test, final.weights, int(shots), *tuning)
+        write_atomically(folder / journal.EXAMPLE, shown)
+    write_json(folder / journal.RESULT, result)
     return folder
 
 
 def _rounds(setup: Setup, book: Journal, listen: Listener) -> None:
     study, before = setup.study, book.state
     every = max(1, study.rounds // study.evaluations)
-    main = MAIN_SHOTS[study.app]
     sparse = study.strategy == "tinymetafed" and study.share < 1.0
     asked = study.per_round or study.devices
     random.seed(study.seed)  # Flower's own strategies choose nodes with the global generator
@@ -120,8 +127,7 @@ def _rounds(setup: Setup, book: Journal, listen: Listener) -> None:
         )
         score = None
         if end.number % every == 0 or end.number == study.rounds:
-            shots = main if main in study.shots else max(study.shots)
-            score = setup.validation.estimate(end.weights, shots, 1).mean
+            score = setup.validation.estimate(end.weights, _main_shots(study), 1).mean
         book.record(_line(setup, now, end, score), now)
         loss = tally.loss if tally else math.nan
         listen(Progress("train", end.number, study.rounds, loss, score))
@@ -148,11 +154,16 @@ def _line(setup: Setup, now: State, end: app.Round, score: float | None) -> dict
         "bytes_communicated": now.bytes,
     }
     if score is not None:
-        main = MAIN_SHOTS[study.app]
-        shots = main if main in study.shots else max(study.shots)
-        what = {"accuracy": {str(shots): score}} if _classifies(study) else {"mse": score}
+        what = (
+            {"accuracy": {str(_main_shots(study)): score}} if _classifies(study) else {"mse": score}
+        )
         line["evaluation"] = what
     return line
+
+
+def _main_shots(study: Study) -> int:
+    """Return the shots that the learning curve and the headline follow."""
+    return MAIN_SHOTS if MAIN_SHOTS in study.shots else max(study.shots)
 
 
 def _classifies(study: Study) -> bool:
@@ -246,7 +257,7 @@ def _report_scores(
     best = {k: asdict(v) for k, v in several.items()}
     if _classifies(study):
         return {"accuracy": best, "accuracy_one_pass": one_pass}
-    main = str(MAIN_SHOTS[study.app] if str(MAIN_SHOTS[study.app]) in one else max(study.shots))
+    main = str(_main_shots(study))
     scores: dict[str, Any] = {"mse": best[main], "mse_one_pass": one_pass[main]}
     if "0" in one:
         scores["mse_before"] = one_pass["0"]

@@ -45,6 +45,15 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def _copied(turned: Tensor) -> Tensor:
+    """Return a turned tensor with the strides of one that was never turned.
+
+    `contiguous` would keep odd strides along axes of length 1; torch 2.13's convolutions on a CPU
+    then compute wrong numbers in float32 (oneDNN) and refuse to go backward in float64.
+    """
+    return turned.clone(memory_format=torch.contiguous_format)
+
+
 @dataclass(frozen=True)
 class Piece:
     """One parameter of a module and its place in the vector.
@@ -66,8 +75,7 @@ class Piece:
     def tensor(self, vector: Tensor) -> Tensor:
         """Return the parameter from the vector, `(parameters,)`."""
         flat = vector[self.start : self.start + math.prod(self.shape)]
-        turned = flat.reshape(self.shape).permute(self.axes).reshape(self.view)
-        return turned.contiguous()  # convolutions in float64 refuse other weights going backward
+        return _copied(flat.reshape(self.shape).permute(self.axes).reshape(self.view))
 
     def flat(self, parameter: Tensor) -> Tensor:
         """Return the parameter as it lies in the vector."""
@@ -140,7 +148,7 @@ class _ChannelsFirst(nn.Module):
     """`(s, height, width, channels)` to `(s, channels, height, width)`; vectors stay."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+        return _copied(x.permute(0, 3, 1, 2)) if x.dim() == 4 else x
 
 
 class _FlattenChannelsLast(nn.Module):

@@ -34,7 +34,7 @@ FLOWER = {
     "server/grid.py",
     "server/strategy.py",
     "client/app.py",
-    "simulations/bench/flower_ray.py",
+    "simulations/bench/flower_peer.py",
 }
 
 

@@ -1,6 +1,6 @@
 """A plan never lets one tensor overwrite another that is still read, and costs what it says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyfleet.binding import Program
-from tinyfleet.errors import NetworkError
-from tinyfleet.layers import Conv2d, Dense, Flatten, Layer, MaxPool, Relu
+from tinyfleet.errors import KernelError, NetworkError
+from tinyfleet.layers import Conv2d, Dense, DepthwiseConv2d, Flatten, Layer, MaxPool, Relu
 from tinyfleet.messages import Training
 from tinyfleet.network import Network, sequence
 from tinyfleet.networks import NETWORKS, named_network
@@ -162,6 +162,53 @@ def test_layers_of_every_kind_have_rows() -> None:
     kinds = {KINDS[row.kind] for network in networks_of_all for row in plan(network).rows}
 
     assert kinds == set(KINDS)
+
+
+ROWS = plan(
+    Network(
+        "n",
+        (6, 6, 2),
+        sequence(Conv2d(3), Relu(), DepthwiseConv2d(), MaxPool(), Flatten(), Dense(3)),
+        "mean-square",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "changes"),
+    [
+        (0, {"kind": 9}),
+        (0, {"kind": -1}),
+        (0, {"in_c": 0}),
+        (0, {"in_h": 7}),
+        (0, {"kernel_w": 0}),
+        (0, {"stride_h": 0}),
+        (0, {"pad_top": 3}),
+        (0, {"pad_left": -1}),
+        (0, {"stride_h": 2}),
+        (0, {"parameters": -1}),
+        (0, {"parameters": 10**6}),
+        (0, {"output": 10**6}),
+        (0, {"input": 0}),
+        (1, {"out_h": 1, "out_w": 36}),
+        (1, {"input": -1}),
+        (2, {"in_c": 1, "in_w": 18}),
+        (2, {"input_delta": -1}),
+        (3, {"stride_w": 3}),
+        (3, {"kernel_h": 3}),
+        (4, {"in_h": 3, "in_c": 9}),
+        (4, {"output_delta": -1}),
+    ],
+)
+def test_the_kernel_refuses_a_table_that_would_leave_its_memory(
+    number: int, changes: dict[str, int]
+) -> None:
+    Program(ROWS)
+    rows = list(ROWS.rows)
+    rows[number] = replace(rows[number], **changes)
+
+    with pytest.raises(KernelError, match="the kernel refused"):
+        Program(replace(ROWS, rows=tuple(rows)))
 
 
 def test_a_frozen_layer_that_is_not_there_is_refused() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from tinyfleet.binding import Program, variants
 from tinyfleet.errors import DatasetError, NetworkError, TrainingError
 from tinyfleet.kernel_learner import KernelLearner
-from tinyfleet.layers import Dense, Relu
+from tinyfleet.layers import Dense, DepthwiseConv2d, GlobalAveragePool, Relu
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.network import Network, sequence
 from tinyfleet.plan import plan
@@ -148,6 +148,18 @@ def test_the_twin_computes_what_the_kernel_computes(network: Network, seed: int)
     expected = Program(plan(network)).predict(variants()[0], data.start, data.x)[0]
     assume(np.abs(expected).max() < 1e3)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_odd_strides_do_not_lead_torchs_convolutions_astray() -> None:
+    # one channel, one column, padded unevenly: torch 2.13 errs here unless tensors are copied
+    layers = sequence(DepthwiseConv2d((2, 4), (1, 3)), GlobalAveragePool())
+    network = Network("n", (2, 1, 1), layers, "mean-square")
+    vector, x = np.arange(9, dtype=np.float32), np.array([3.0, 5.0], np.float32)
+
+    got = TorchLearner.of_network(network).predict(vector[None], x.reshape(1, 1, 2, 1, 1))
+
+    above, below = 1 * 3 + 5 * 5 + 8, 1 * 5 + 8  # only the second column of taps sees the input
+    assert got.ravel().tolist() == [(above + below) / 2]
 
 
 @settings(deadline=None, max_examples=40)

@@ -20,13 +20,32 @@ static int fits(const struct fleet_network *net, int32_t place, int32_t count) {
     return place == -1 || (place >= 0 && count >= 0 && place <= net->scratch - count);
 }
 
-static int check_layer(const struct fleet_network *net, const struct fleet_layer *l, int32_t i) {
-    if (l->kind < 0 || l->kind >= FLEET_KINDS) return FLEET_ERROR_KIND;
+/* Whether one axis of a window stays where it may: a pool inside the input, a convolution in touch. */
+static int slides(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int pool) {
+    if (kernel < 1 || stride < 1 || pad < 0 || pad >= kernel) return 0;
+    const int64_t last = (int64_t)(out - 1) * stride - pad;
+    return pool ? pad == 0 && last + kernel <= in : last < in;
+}
+
+static int check_geometry(const struct fleet_layer *l) {
+    const int pool = l->kind == FLEET_AVERAGE_POOL || l->kind == FLEET_MAX_POOL;
     if (l->in_h < 1 || l->in_w < 1 || l->in_c < 1 || l->out_h < 1 || l->out_w < 1 || l->out_c < 1)
         return FLEET_ERROR_SHAPE;
-    if (l->kind != FLEET_DENSE && l->kind < FLEET_RELU &&
-        (l->kernel_h < 1 || l->kernel_w < 1 || l->stride_h < 1 || l->stride_w < 1))
+    if (l->kind == FLEET_DENSE)
+        return l->in_h == 1 && l->in_w == 1 && l->out_h == 1 && l->out_w == 1 ? FLEET_OK
+                                                                              : FLEET_ERROR_SHAPE;
+    if (l->kind != FLEET_CONV2D && l->in_c != l->out_c) return FLEET_ERROR_SHAPE;
+    if (l->kind >= FLEET_RELU)
+        return l->in_h == l->out_h && l->in_w == l->out_w ? FLEET_OK : FLEET_ERROR_SHAPE;
+    if (!slides(l->in_h, l->out_h, l->kernel_h, l->stride_h, l->pad_top, pool) ||
+        !slides(l->in_w, l->out_w, l->kernel_w, l->stride_w, l->pad_left, pool))
         return FLEET_ERROR_SHAPE;
+    return FLEET_OK;
+}
+
+static int check_layer(const struct fleet_network *net, const struct fleet_layer *l, int32_t i) {
+    if (l->kind < 0 || l->kind >= FLEET_KINDS) return FLEET_ERROR_KIND;
+    if (check_geometry(l)) return FLEET_ERROR_SHAPE;
     if (l->parameters < 0 || parameters_of(l) > net->parameters - l->parameters)
         return FLEET_ERROR_SHAPE;
     if (l->output < 0 || (l->input == -1) != (i == 0)) return FLEET_ERROR_SHAPE;

@@ -17,7 +17,7 @@ from tinyfleet.simulations.bench import machine
 from tinyfleet.simulations.bench.bout import Bout, Settings
 
 PATIENCE = 300.0  # seconds for a bout, the first one with a peer's start included
-GLANCE = 0.02  # seconds between two looks at a peer's memory
+GLANCE = 0.2  # seconds between two looks at a peer's memory
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",

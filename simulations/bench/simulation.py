@@ -53,6 +53,7 @@ def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[st
             bouts=2 if quick else 6,
             nodes=4 if quick else 100,
             workers=machine.cores(),
+            quick=quick,
         )
         results[name] = contest(
             tuple(PEERS), settings, lambda what, peer, name=name: listen(name, what, peer)
@@ -72,11 +73,11 @@ def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[st
     return figures
 
 
-def _figures(
-    name: str, standings: Mapping[str, Standing], peak: float | None
-) -> dict[str, Any]:
+def _figures(name: str, standings: Mapping[str, Standing], peak: float | None) -> dict[str, Any]:
     """Return what one workload shows: rates, ratios, share of the peak, memory, notes."""
-    rates = {peer: median(standings[peer].rates) if standings[peer].rates else None for peer in TIMED}
+    rates = {
+        peer: median(standings[peer].rates) if standings[peer].rates else None for peer in TIMED
+    }
     ours = rates[OURS]
     figures: dict[str, Any] = {peer: _significant(rate) for peer, rate in rates.items()}
     for rival in RIVALS:
@@ -95,9 +96,7 @@ def _figures(
     }
     figures["data"] = DATA[name]
     figures["how"] = {peer: standings[peer].how for peer in PEERS}
-    figures["notes"] = {
-        peer: s.reason for peer, s in standings.items() if s.reason is not None
-    }
+    figures["notes"] = {peer: s.reason for peer, s in standings.items() if s.reason is not None}
     return figures
 
 
@@ -153,9 +152,7 @@ def _progress(names: tuple[str, ...], *, quick: bool) -> Iterator[Listener]:
 
 
 def command(
-    only: Annotated[
-        str | None, typer.Option(help=f"One workload: {', '.join(WORKLOADS)}.")
-    ] = None,
+    only: Annotated[str | None, typer.Option(help=f"One workload: {', '.join(WORKLOADS)}.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few devices, one bout: see that it works.")
     ] = False,

@@ -126,16 +126,13 @@ def _learn_states(
     return states
 
 
-
 VMAP_BLOCKS = {"sine": (256, 512, 1024), "characters": (16, 32, 64)}
 
 
 def loop(settings: Settings, gate: Gate) -> None:
     """Measure the plain loop: one process, one thread, which is fastest for networks this small."""
     torch.set_num_threads(1)
-    compete(
-        settings, gate, lambda w: [Way("one thread", 1, lambda tasks: learn_loop(w, tasks))]
-    )
+    compete(settings, gate, lambda w: [Way("one thread", 1, lambda tasks: learn_loop(w, tasks))])
 
 
 def many(settings: Settings, gate: Gate) -> None:
