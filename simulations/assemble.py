@@ -81,13 +81,7 @@ def assemble(study: Study, machine: Machine) -> Setup:
         study.validation_tasks,
         rows_per_shot=study.ways if study.app == "characters" else 1,
         metric=accuracy if study.app == "characters" else mean_squared_error,
-        training=replace(
-            study.training,
-            passes=1,
-            batch=1,
-            optimizer="sgd",
-            proximal=0.0,
-        ),
+        training=replace(study.training, passes=1, proximal=0.0),
         workers=machine.workers,
     )
     asked = study.per_round or study.devices

@@ -32,6 +32,16 @@ _APPS: dict[str, _Values] = {
 _ONLINE: _Values = {"rate": 0.01}
 _BATCHED: _Values = {"rate": 0.01, "batch": 8}
 
+# Reptile 2018 fine-tunes with 50 steps of 5 samples; passes are what comes to about that.
+_REPTILE: _Values = {
+    "per_round": 16,
+    "rounds": 10_000,
+    "training": {"rate": 0.001, "batch": 10, "optimizer": "adam"},
+    "step": 1.0,
+    "step_end": 0.0,
+    "passes": (10, 50),
+}
+
 # Settings of an application under a strategy, over those of the application.
 _STRATEGIES: dict[tuple[str, str], _Values] = {
     ("sine", "tinyreptile"): {
@@ -80,6 +90,7 @@ _STRATEGIES: dict[tuple[str, str], _Values] = {
         "step_end": 0.0,
         "rates": (0.01, 0.02),
     },
+    ("characters", "reptile"): _REPTILE,
     ("characters", "tinymetafed"): {
         "per_round": 32,
         "rounds": 4000,

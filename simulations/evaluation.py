@@ -1,6 +1,6 @@
 """Judge a starting point on held-out tasks: fine-tune a copy for each task, then score its query.
 
-Learning is online, as a device would: `passes` times through the support, in the stream's order.
+A device fine-tunes as it trains, `passes` times through the support, in the stream's order.
 """
 
 import math

@@ -74,6 +74,19 @@ def test_batches_adam_and_the_proximal_pull_equal_the_reference(
     check_equality(lowered, training, drawn)
 
 
+def test_a_whole_stream_of_one_sample_is_an_online_step() -> None:
+    network = every_layer("mean-square")[0]
+    data = data_for(network, 3, 1, seed=6, coarse=False)
+    lowered, whole = plan(network), Training(0.07, batch=0)
+
+    expected, _ = learned_by_reference(lowered, Training(0.07), data)
+
+    assert same_bits(learned_by_reference(lowered, whole, data)[0], expected)
+    for variant in EVERY:
+        learned, _ = Program(lowered).learn(variant, whole, data.start, data.x, data.y)
+        assert same_bits(learned, expected), variant
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("number", [0, 1])
 def test_512_steps_leave_every_bit_equal(loss: Loss, number: int) -> None:

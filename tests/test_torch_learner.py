@@ -10,7 +10,8 @@ from torch import nn
 
 from tinyfleet.binding import Program, variants
 from tinyfleet.errors import DatasetError, NetworkError, TrainingError
-from tinyfleet.kernel_learner import KernelLearner
+from tinyfleet.follow import follow
+from tinyfleet.kernel_learner import Kernel, KernelLearner
 from tinyfleet.layers import Dense, DepthwiseConv2d, GlobalAveragePool, Relu
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.network import Network, sequence
@@ -281,12 +282,11 @@ def test_local_layers_without_a_query_are_refused() -> None:
         TorchLearner.of_network(TINY).learn(assignment, task)
 
 
-def test_a_graphics_card_learns_what_the_processor_learns() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    tasks, assignment = tasks_for(ODD, [5, 3]), Assignment(1, ODD.init(2), Training(0.05))
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_every_device_of_torch_learns_what_the_kernel_learns(device: str) -> None:
+    tasks, assignment = tasks_for(ODD, [5, 5]), Assignment(1, ODD.init(2), Training(0.05))
 
-    got = TorchLearner.of_network(ODD, "cuda").learn_many(assignment, tasks)
+    got = TorchLearner.of_network(ODD, device).learn_many(assignment, tasks)
 
-    expected = TorchLearner.of_network(ODD).learn_many(assignment, tasks)
-    np.testing.assert_allclose(got[0], expected[0], rtol=1e-3, atol=1e-4)
+    expected = follow(Kernel(ODD, variants()[-1]), assignment, tasks, [0, 1])
+    np.testing.assert_allclose(got[0], expected.weights, rtol=1e-3, atol=1e-4)
