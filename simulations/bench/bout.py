@@ -109,10 +109,10 @@ def compete(settings: Settings, gate: Gate, ways: Callable[[Workload], Sequence[
 
     def pace(way: Way) -> float:
         tasks = workload.batch(way.unit)
-        way.train(tasks)  # the first call also compiles, allocates and warms up
         return way.unit / timed(lambda _: way.train(tasks), way.unit)
 
     known = ways(workload)
+    known[0].train(workload.batch(known[0].unit))  # libraries set themselves up on first use
     best = known[0] if settings.quick else max(known, key=pace)
     devices = fitting(lambda n: best.train(workload.batch(n)), best.unit, settings.seconds)
     tasks = workload.batch(devices)

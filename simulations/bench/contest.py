@@ -1,4 +1,4 @@
-"""A contest: every peer in a process of its own, bout by bout in turn, so that noise hits all alike."""
+"""A contest: every peer in a process of its own, bouts in turn, so that noise hits all alike."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Contestant:
     def __init__(self, peer: str, settings: Settings) -> None:
         self.peer = peer
         self.standing = Standing()
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, __exit__ closes it
         threads = {} if peer == "peak" else {"OPENBLAS_NUM_THREADS": "1"}
         module, said = "tinyfleet.simulations.bench.child", json.dumps(asdict(settings))
         self._process = subprocess.Popen(  # noqa: S603
@@ -79,7 +79,7 @@ class Contestant:
 
     def warm_up(self) -> None:
         """Let the peer start and do a bout that does not count, and watch its memory."""
-        if self._ask() is None:
+        if not self._ask():
             return
         most = 0.0
         line = b""
@@ -95,7 +95,7 @@ class Contestant:
 
     def bout(self) -> None:
         """Do a bout that counts, unless the peer has given up."""
-        if self.standing.reason is not None or self._ask() is None:
+        if self.standing.reason is not None or not self._ask():
             return
         line = b""
         began = time.monotonic()
@@ -109,18 +109,18 @@ class Contestant:
             rates = (*self.standing.rates, bout.updates / bout.seconds)
             self.standing = replace(self.standing, rates=rates)
 
-    def _ask(self) -> bool | None:
-        """Ask for a bout; None when nobody is there to hear."""
+    def _ask(self) -> bool:
+        """Ask for a bout; say whether anybody heard."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"go\n")
         except BrokenPipeError:
             self._give_up()
-            return None
+            return False
         return True
 
     def _read(self, seconds: float) -> bytes | None:
-        """Return what has come within `seconds`, empty at the end of the stream; None for nothing."""
+        """Return what came within `seconds`: None for nothing, empty at the stream's end."""
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         return os.read(self._process.stdout.fileno(), 65536) if ready else None

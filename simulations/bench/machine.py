@@ -54,7 +54,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of the packages that take part; None where one is absent."""
+    """Return the versions of Python and of who takes part; None where a package is absent."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

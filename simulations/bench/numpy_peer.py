@@ -108,7 +108,7 @@ def _unpadded(dx: Floats, window: Window, shape: Shape) -> Floats:
 def conv2d(
     part: Part, start: Floats, n: int, rate: np.float32, shape: Shape, window: Window
 ) -> Layer:
-    """Return a convolution as a matrix product of image patches (im2col), W `(n, taps * in, out)`."""
+    """Return a convolution as a product of image patches (im2col), W `(n, taps * in, out)`."""
     size = part.stop - part.start - part.biases
     own = start[part.slice]
     w = np.repeat(own[:size].reshape(1, -1, part.biases), n, axis=0)

@@ -1,8 +1,9 @@
-"""`tinyfleet bench simulation`: device updates per second, beside what others reach in the same run."""
+"""`tinyfleet bench simulation`: device updates per second, beside others in the same run."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ DATA = {
     "characters": "random images of Omniglot's shape, 5 classes x 8 shots, each learned once",
 }
 
-Listener = Any
+Listener = Callable[[str, str, str], None]
 
 
 def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[str, Any]:
@@ -55,9 +56,7 @@ def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[st
             workers=machine.cores(),
             quick=quick,
         )
-        results[name] = contest(
-            tuple(PEERS), settings, lambda what, peer, name=name: listen(name, what, peer)
-        )
+        results[name] = contest(tuple(PEERS), settings, partial(listen, name))
     peaks = [rate for standings in results.values() for rate in standings[PEAK].rates]
     peak = max(peaks, default=None)
     figures: dict[str, Any] = {name: _figures(name, results[name], peak) for name in names}
@@ -82,8 +81,8 @@ def _figures(name: str, standings: Mapping[str, Standing], peak: float | None) -
     figures: dict[str, Any] = {peer: _significant(rate) for peer, rate in rates.items()}
     for rival in RIVALS:
         theirs = rates[rival]
-        known = ours is not None and theirs is not None
-        figures[f"ratio_{rival}"] = _significant(ours / theirs) if known else None
+        ratio = None if ours is None or theirs is None else ours / theirs
+        figures[f"ratio_{rival}"] = _significant(ratio)
     share = None if ours is None or peak is None else ours * WORKLOADS[name]().flop / peak
     figures["share_of_peak"] = _significant(share)
     figures["peak_memory_mib"] = {
@@ -108,15 +107,10 @@ def _significant(value: float | None) -> float | None:
 def table(name: str, figures: Mapping[str, Any]) -> Table:
     """Return the figures of one workload as a table for people."""
     shown = Table(title=f"{name}: {figures['data']}", title_justify="left")
-    for column, justify in (
-        ("peer", "left"),
-        ("updates/s", "right"),
-        ("least to most", "right"),
-        ("tinyfleet is faster", "right"),
-        ("memory MiB", "right"),
-        ("how", "left"),
-    ):
-        shown.add_column(column, justify="right" if justify == "right" else "left")
+    shown.add_column("peer")
+    for column in ("updates/s", "least to most", "tinyfleet is faster", "memory MiB"):
+        shown.add_column(column, justify="right")
+    shown.add_column("how")
     for peer in TIMED:
         spread, ratio = figures["spread"][peer], figures.get(f"ratio_{peer}")
         shown.add_row(

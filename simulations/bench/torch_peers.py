@@ -1,6 +1,6 @@
-"""The peers in PyTorch: a plain loop as most people write it, and many devices through `torch.func`.
+"""The peers in PyTorch: a loop as most people write it, and many devices through `torch.func`.
 
-Both train ordinary modules on channels-first images; turning the data is left out of their time.
+Both train ordinary modules on images with channels first, as torch likes them best.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ def train_module(module: nn.Module, loss: Loss, x: Tensor, y: Tensor, rate: floa
     """Train `module` with an optimiser, one sample at a time; return the mean loss."""
     optimiser = torch.optim.SGD(module.parameters(), lr=rate)
     total = 0.0
-    for sample, target in zip(x.split(1), y.split(1), strict=True):
+    for sample, target in zip(x[:, None], y[:, None], strict=True):
         optimiser.zero_grad()
         cost = loss_of(loss, module(sample), target)
         cost.backward()  # type: ignore[no-untyped-call]
@@ -147,6 +147,7 @@ def many(settings: Settings, gate: Gate) -> None:
 
     def ways(workload: Workload) -> list[Way]:
         blocks = VMAP_BLOCKS[workload.name]
-        return [way(workload, b, t) for b in blocks for t in sorted({1, settings.workers})]
+        alone = [way(workload, block, 1) for block in blocks]
+        return [*alone, way(workload, blocks[-1], settings.workers)]
 
     compete(settings, gate, ways)

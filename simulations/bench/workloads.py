@@ -59,7 +59,7 @@ class Workload:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A `TaskFamily` whose tasks are drawn beforehand; device `i` has the task `i` modulo their number.
+    """A `TaskFamily` of tasks drawn beforehand; device `i` has the task `i` modulo their number.
 
     Attributes:
         family: whose tasks.
@@ -108,7 +108,7 @@ def _characters() -> Workload:
 
 
 def synthetic_characters() -> CharacterImages:
-    """Return images with Omniglot's shape and share of ink, at random: speed asks for no meaning."""
+    """Return random images with Omniglot's shape and share of ink: speed asks for no meaning."""
     generator = np.random.default_rng(SEED)
     ink = generator.random((CLASSES, DRAWERS, SIDE, SIDE)) < INK
     images = np.where(ink, 255, 0).astype(np.uint8)
