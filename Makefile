@@ -68,9 +68,12 @@ size: install
 
 # The slow studies behind docs/results.md: about two hours on two cores.
 reproduce: install
-	$(BIN)/tinyfleet simulate sine --strategy tinyreptile --out runs/reproduce-sine
-	$(BIN)/tinyfleet simulate characters --strategy tinyreptile --out runs/reproduce-characters
-	$(BIN)/tinyfleet simulate characters --strategy reptile --out runs/reproduce-reptile
+	@mkdir -p runs; run() { \
+	  if [ -e "$$1/run.json" ]; then $(BIN)/tinyfleet simulate --resume "$$1"; \
+	  else $(BIN)/tinyfleet simulate $$2 --out "$$1"; fi; }; set -e; \
+	run runs/reproduce-sine "sine --strategy tinyreptile"; \
+	run runs/reproduce-characters "characters --strategy tinyreptile"; \
+	run runs/reproduce-reptile docs/studies/reptile.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -201,8 +201,24 @@ def _geometry(step: _Step) -> dict[str, int]:
     }
 
 
+def _check_sizes(network: Network, rows: list[Row], scratch: int) -> None:
+    counts = [network.parameters, network.inputs, network.outputs, scratch]
+    for row in rows:
+        steps = (row.stride_h * row.in_c, row.stride_w * row.in_c)
+        counts += [*astuple(row), row.kernel_h * row.kernel_w * row.in_c, *steps]
+    if max(counts) >= MOST:
+        raise NetworkError(
+            f"{network.name}: expected sizes below {MOST}, got {max(counts)}; "
+            "make the input and the layers smaller"
+        )
+
+
 def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
-    """Lower `network` for training with the layers named in `frozen` left as they are."""
+    """Lower `network` for training with the layers named in `frozen` left as they are.
+
+    Raises:
+        NetworkError: there is no such layer, nothing computes, or a size reaches `MOST`.
+    """
     network.check_layers(tuple(sorted(frozen)), "frozen")
     steps = _steps(network)
     n = len(steps)
@@ -230,11 +246,7 @@ def plan(network: Network, frozen: frozenset[str] = frozenset()) -> Plan:
                 output_delta=mine.place if mine else -1,
             )
         )
-    most = max(network.parameters, scratch, *(max(astuple(row)) for row in rows))
-    if most >= MOST:
-        raise NetworkError(
-            f"{network.name}: expected sizes below {MOST}, got {most}; make the layers smaller"
-        )
+    _check_sizes(network, rows, scratch)
     return Plan(
         tuple(rows),
         first,

@@ -52,6 +52,7 @@ class Setup:
         validation: judges settings and learning curves.
         test: judges the result, once.
         provenance: where the data of each part come from.
+        fingerprints: what tells the data of each part from any others.
     """
 
     study: Study
@@ -61,6 +62,7 @@ class Setup:
     validation: Judge
     test: Judge
     provenance: Mapping[str, str]
+    fingerprints: Mapping[str, str]
 
 
 def assemble(study: Study, machine: Machine) -> Setup:
@@ -72,6 +74,7 @@ def assemble(study: Study, machine: Machine) -> Setup:
     network = load_study_network(study)
     train, validation, test = _FAMILIES[study.app](study)
     _check_fit(network, train)
+    network.check_layers(study.local, "study.local")
     fleet = SimulatedFleet(
         network, train, study.devices, workers=machine.workers, chunk=machine.chunk
     )
@@ -84,21 +87,28 @@ def assemble(study: Study, machine: Machine) -> Setup:
         training=replace(study.training, passes=1, proximal=0.0),
         workers=machine.workers,
     )
-    asked = study.per_round or study.devices
-    provenance = {
-        "train": train.provenance,
-        "validation": validation.provenance,
-        "test": test.provenance,
-    }
-    return Setup(
+    parts = {"train": train, "validation": validation, "test": test}
+    setup = Setup(
         study,
         network,
         fleet,
-        1 if study.per_round else max(1, min(DEVICES_PER_NODE, asked // DEVICES_PER_NODE)),
+        _devices_per_node(study),
         judge,
         replace(judge, family=test, tasks=study.tasks),
-        provenance,
+        {name: part.provenance for name, part in parts.items()},
+        {name: part.fingerprint for name, part in parts.items()},
     )
+    strategy_of(
+        setup, 1
+    )  # so that settings which no strategy takes are refused before a run begins
+    train_config(setup)
+    return setup
+
+
+def _devices_per_node(study: Study) -> int:
+    if study.per_round:
+        return 1
+    return max(1, min(DEVICES_PER_NODE, study.devices // DEVICES_PER_NODE))
 
 
 def load_study_network(study: Study) -> Network:
@@ -139,15 +149,14 @@ def _characters(study: Study) -> tuple[TaskFamily, TaskFamily, TaskFamily]:
     train = Episodes(
         study.ways, study.support, study.query, study.min_support or None, study.noise, drift
     )
-    other = images
-    if study.test_data:
-        other = find_characters(Path(study.test_data), os.environ)
+    unseen = find_characters(Path(study.test_data), os.environ) if study.test_data else None
+    other = unseen or images
     judged = Episodes(study.ways, held_out, _query_shots(images, held_out))
     tested = replace(judged, query_shots=_query_shots(other, held_out))
     return (
-        characters_family(images, "train", study.seed, train),
-        characters_family(images, "validation", study.seed, judged),
-        characters_family(other, "test", study.seed, tested, whole=study.test_data is not None),
+        characters_family(images, "train", study.seed, train, unseen=unseen),
+        characters_family(images, "validation", study.seed, judged, unseen=unseen),
+        characters_family(other, "test", study.seed, tested, whole=unseen is not None),
     )
 
 
@@ -164,7 +173,7 @@ _FAMILIES: dict[str, Callable[[Study], tuple[TaskFamily, TaskFamily, TaskFamily]
 
 def _schedule(study: Study) -> Schedule:
     if study.period:
-        return meta.warm_restart(study.step_end, study.step, study.period)
+        return meta.warm_restart(study.step_end, study.step, study.period, study.decay)
     return meta.linear(study.step, study.step_end, study.rounds)
 
 

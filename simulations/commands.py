@@ -1,10 +1,9 @@
 """The commands of a researcher: simulate, demo, bench."""
 
-import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,79 +17,89 @@ from tinyfleet.errors import StudyError
 from tinyfleet.simulations import journal, run
 from tinyfleet.simulations.assemble import Machine
 from tinyfleet.simulations.bench import simulation
-from tinyfleet.simulations.defaults import DEFAULT_STRATEGY, complete
+from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.report import result_table, write_report
-from tinyfleet.simulations.study import APPS, STRATEGIES, Study, read_study_file
+from tinyfleet.simulations.study import (
+    APPS,
+    STRATEGIES,
+    Study,
+    locate_files,
+    read_study_file,
+)
 
 RUNS = Path("runs")
 
-SIMULATE_EXAMPLE = """[bold]Examples[/bold]
 
-tinyfleet simulate sine --devices 1000 --rounds 200
-
-tinyfleet simulate characters --strategy tinyreptile --out runs/first
-
-tinyfleet simulate --resume runs/first"""
-
-
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
+def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"expected numbers like 0,1,8, got {text!r}") from None
+        raise StudyError(f"--shots: expected numbers like 0,1,8, got {text[:60]!r}") from None
+
+
+App = Annotated[str | None, typer.Argument(help=f"{', '.join(APPS)}, or a TOML study file.")]
+Strategy = Annotated[str | None, typer.Option(help=f"One of {', '.join(STRATEGIES)}.")]
+Devices = Annotated[int | None, typer.Option(help="Simulated devices.")]
+PerRound = Annotated[int | None, typer.Option(help="Devices asked in a round; 0 for all.")]
+Rounds = Annotated[int | None, typer.Option(help="Rounds.")]
+Shots = Annotated[str | None, typer.Option(help="Shots to report, such as 0,1,2,4,8,16.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
+Tasks = Annotated[int | None, typer.Option(help="Held-out test tasks.")]
+NetworkFile = Annotated[
+    str | None, typer.Option(help="A network's name, or a TOML file.", metavar="FILE")
+]
+Data = Annotated[
+    str | None, typer.Option(help="Data to train on: a pack or an archive.", metavar="FILE")
+]
+TestData = Annotated[
+    str | None,
+    typer.Option(help="Data to test on; what it holds is kept out of training.", metavar="FILE"),
+]
+Workers = Annotated[int | None, typer.Option(help="Threads; all cores when not given.")]
+Chunk = Annotated[
+    int | None,
+    typer.Option(help="Devices whose tasks are held at a time; what fits 64 MiB when not given."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the results; runs/APP-STRATEGY-NUMBER when not given."),
+]
+Resume = Annotated[
+    Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
 def simulate(
-    app: Annotated[
-        str | None, typer.Argument(help=f"{', '.join(APPS)}, or a TOML study file.")
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help=f"One of {', '.join(STRATEGIES)}. [default: {DEFAULT_STRATEGY}]"),
-    ] = None,
-    devices: Annotated[int | None, typer.Option(help="Simulated devices.")] = None,
-    per_round: Annotated[
-        int | None, typer.Option(help="Devices asked in a round; 0 for all.")
-    ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds.")] = None,
-    shots: Annotated[
-        str | None, typer.Option(help="Shots to report, such as 0,1,2,4,8,16.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
-    tasks: Annotated[int | None, typer.Option(help="Held-out test tasks.")] = None,
-    network: Annotated[
-        str | None, typer.Option(help="A network's name, or a TOML file.", metavar="FILE")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data to train on: a pack or an archive.", metavar="FILE")
-    ] = None,
-    test_data: Annotated[
-        str | None, typer.Option(help="Data to test on; all of it unseen.", metavar="FILE")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads. [default: all cores]")] = None,
-    chunk: Annotated[
-        int | None, typer.Option(help="Devices in memory at a time. [default: 64 MiB's worth]")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. [default: runs/APP-STRATEGY-...]")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, for machines.")
-    ] = False,
+    app: App = None,
+    strategy: Strategy = None,
+    devices: Devices = None,
+    per_round: PerRound = None,
+    rounds: Rounds = None,
+    shots: Shots = None,
+    seed: Seed = None,
+    tasks: Tasks = None,
+    network: NetworkFile = None,
+    data: Data = None,
+    test_data: TestData = None,
+    workers: Workers = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    resume: Resume = None,
+    as_json: Json = False,
 ) -> None:
-    """Train a network across a simulated fleet and judge it on tasks that no device has seen."""
-    machine = Machine(workers, chunk)
+    """Train a network across a simulated fleet and judge it on tasks that no device has seen.
+
+    APP is sine, characters, or a TOML study file.
+
+    Example: tinyfleet simulate characters --strategy tinyreptile --out runs/first
+    """
     given = {
         "strategy": strategy,
         "devices": devices,
         "per_round": per_round,
         "rounds": rounds,
-        "shots": _numbers(shots),
+        "shots": None if shots is None else _numbers(shots),
         "seed": seed,
         "tasks": tasks,
         "network": network,
@@ -98,47 +107,48 @@ def simulate(
         "test_data": test_data,
     }
     said = {key: value for key, value in given.items() if value is not None}
+    machine = Machine(workers, chunk)
     if resume is not None:
         if app is not None or said or out is not None:
             raise StudyError(f"--resume {resume}: a run goes on as it began; leave the rest out")
-        _show(lambda listen: run.resume(resume, machine, listen), as_json)
+        _show(resume, lambda listen: run.resume(resume, machine, listen), as_json)
         return
-    if app is None:
-        raise StudyError(f"app: expected one of {', '.join(APPS)} or a study file, got nothing")
-    study = _study(app, said)
-    folder = out or _new_folder(study)
+    study = _study(app or "", locate_files(said, Path()))
+    folder = out or _new_folder(f"{study.app}-{study.strategy}")
     command = shlex.join(["tinyfleet", *sys.argv[1:]])
-    _show(lambda listen: run.start(study, folder, command, machine, listen), as_json)
+    _show(folder, lambda listen: run.start(study, folder, command, machine, listen), as_json)
 
 
 def _study(app: str, said: dict[str, Any]) -> Study:
-    if app in APPS or not (app.endswith(".toml") or Path(app).exists()):
-        return complete({"app": app, **said}, "study")
-    return complete({**read_study_file(Path(app)), **said}, app)
+    if app.endswith(".toml"):
+        return complete({**read_study_file(Path(app)), **said}, app)
+    return complete({"app": app, **said}, "study")
 
 
-def _new_folder(study: Study) -> Path:
-    """Return the first of runs/APP-STRATEGY-1, -2 and so on that is not there yet."""
+def _new_folder(name: str) -> Path:
+    """Return the first of runs/NAME-1, -2 and so on that is not there yet."""
     number = 1
-    while (folder := RUNS / f"{study.app}-{study.strategy}-{number}").exists():
+    while (folder := RUNS / f"{name}-{number}").exists():
         number += 1
     return folder
 
 
-def _show(do: Any, as_json: bool) -> None:
+def _show(folder: Path, do: Callable[[run.Listener], Path], as_json: bool) -> None:
     """Run `do` under a progress bar, then show the table and the report, or JSON."""
     began = time.monotonic()
     try:
         with _progress() as listen:
-            folder: Path = do(listen)
+            do(listen)
+        report = write_report(folder)
     except KeyboardInterrupt:
-        typer.echo("tinyfleet: interrupted; go on with tinyfleet simulate --resume DIR", err=True)
+        typer.echo(
+            f"tinyfleet: interrupted; go on with: tinyfleet simulate --resume {folder}", err=True
+        )
         raise typer.Exit(INTERRUPTED) from None
-    report = write_report(folder)
     result = journal.read_json(folder / journal.RESULT)
     if as_json:
         seconds = round(time.monotonic() - began, 2)
-        typer.echo(json.dumps({**result, "seconds": seconds, "folder": str(folder)}))
+        typer.echo(journal.to_json({**result, "seconds": seconds, "folder": str(folder)}))
         return
     Console().print(result_table(result, journal.read_json(folder / journal.RUN)))
     typer.echo(f"report: {report.resolve()}")
@@ -174,24 +184,19 @@ def _progress() -> Iterator[run.Listener]:
         yield listen
 
 
-def demo(
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. [default: runs/demo-...]")
-    ] = None,
-) -> None:
-    """Teach a fleet to learn characters, in under two minutes, and show what came of it."""
-    values = {
-        "app": "characters",
-        "strategy": "tinyreptile-parallel",
-        "rounds": 1200,
-        "tasks": 300,
-        "shots": (0, 1, 2, 4, 8),
-    }
-    study = complete(values, "demo")
-    number = 1
-    while (folder := out or RUNS / f"demo-{number}").exists() and out is None:
-        number += 1
-    _show(lambda listen: run.start(study, folder, "tinyfleet demo", Machine(), listen), False)
+def demo(out: Out = None) -> None:
+    """Teach a fleet to learn characters, in under two minutes, and show what came of it.
+
+    Example: tinyfleet demo
+    """
+    shots = (0, 1, 2, 4, 8)
+    study = complete({"app": "characters", "rounds": 1500, "tasks": 300, "shots": shots}, "demo")
+    folder = out or _new_folder("demo")
+    _show(
+        folder,
+        lambda listen: run.start(study, folder, "tinyfleet demo", Machine(), listen),
+        as_json=False,
+    )
 
 
 bench = typer.Typer(help="Measure speed against peers, in one run.", no_args_is_help=True)

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyfleet.errors import StudyError
-from tinyfleet.simulations.study import APPS, STRATEGIES, Study, study_from
+from tinyfleet.simulations.study import (
+    APPS,
+    STRATEGIES,
+    Study,
+    check_keys,
+    check_table,
+    study_from,
+)
 
-DEFAULT_STRATEGY = "tinyreptile-parallel"
+DEFAULT_STRATEGIES = {"sine": "tinyreptile-parallel", "characters": "tinyreptile"}
 PLAIN_ROUNDS = 200
 
 _Values = dict[str, Any]
@@ -32,14 +39,13 @@ _APPS: dict[str, _Values] = {
 _ONLINE: _Values = {"rate": 0.01}
 _BATCHED: _Values = {"rate": 0.01, "batch": 8}
 
-# Reptile 2018 fine-tunes with 50 steps of 5 samples; passes are what comes to about that.
 _REPTILE: _Values = {
-    "per_round": 16,
     "rounds": 10_000,
-    "training": {"rate": 0.001, "batch": 10, "optimizer": "adam"},
+    "training": {"rate": 0.1, "batch": 5},
     "step": 1.0,
     "step_end": 0.0,
-    "passes": (10, 50),
+    "passes": (2, 8, 20),
+    "rates": (0.05,),
 }
 
 # Settings of an application under a strategy, over those of the application.
@@ -83,8 +89,8 @@ _STRATEGIES: dict[tuple[str, str], _Values] = {
         "rates": (0.01, 0.02),
     },
     ("characters", "tinyreptile-parallel"): {
-        "per_round": 32,
-        "rounds": 4000,
+        "devices": 320,
+        "rounds": 2000,
         "training": {"rate": 0.03},
         "step": 0.7,
         "step_end": 0.0,
@@ -117,6 +123,24 @@ _TRAININGS: dict[str, _Values] = {
 }
 
 
+# Keys that only some strategies or applications read; elsewhere they would do nothing.
+_READ_BY: dict[str, tuple[str, ...]] = {
+    "step": ("tinyreptile", "tinyreptile-parallel", "tinymetafed", "reptile"),
+    "step_end": ("tinyreptile", "tinyreptile-parallel", "tinymetafed", "reptile"),
+    "period": ("tinyreptile", "tinyreptile-parallel", "tinymetafed", "reptile"),
+    "decay": ("tinyreptile", "tinyreptile-parallel", "tinymetafed", "reptile"),
+    "query": ("tinymetafed",),
+    "local": ("tinymetafed",),
+    "local_start": ("tinymetafed",),
+    "share": ("tinymetafed",),
+    "ways": ("characters",),
+    "drift": ("characters",),
+    "data": ("characters",),
+    "test_data": ("characters",),
+    "setting": ("sine",),
+}
+
+
 def default_values(app: str, strategy: str) -> _Values:
     """Return the values of `app` under `strategy`.
 
@@ -124,24 +148,41 @@ def default_values(app: str, strategy: str) -> _Values:
         StudyError: there is no such application or strategy.
     """
     if app not in APPS:
-        raise StudyError(f"app: expected one of {', '.join(APPS)} or a study file, got {app!r}")
+        raise StudyError(f"app: expected one of {', '.join(APPS)} or a .toml file, got {app!r}")
     if strategy not in STRATEGIES:
         raise StudyError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    everyone = app == "sine" or strategy == "tinyreptile-parallel"
     plain: _Values = {
         "app": app,
         "strategy": strategy,
         "seed": 1,
         "rounds": PLAIN_ROUNDS,
-        "per_round": 0 if app == "sine" else 32,
+        "per_round": 0 if everyone else 32,
         "training": _TRAININGS.get(strategy, _ONLINE),
     }
     return {**plain, **_APPS[app], **_STRATEGIES.get((app, strategy), {})}
 
 
 def complete(given: Mapping[str, Any], source: str) -> Study:
-    """Build the study that `given` describes; whatever it leaves out takes its default."""
-    app = given.get("app", "")
-    strategy = given.get("strategy", DEFAULT_STRATEGY)
-    values = default_values(app, strategy)
-    training = {**values["training"], **given.get("training", {})}
-    return study_from({**values, **given, "training": training}, source)
+    """Build the study that `given` describes; whatever it leaves out takes its default.
+
+    Raises:
+        StudyError: a key that is unknown, or that this application or strategy does not read.
+    """
+    check_keys(given, source)
+    app = str(given.get("app", ""))
+    strategy = str(given.get("strategy", DEFAULT_STRATEGIES.get(app, "")))
+    values = default_values(app, strategy) if app in APPS else default_values(app, STRATEGIES[0])
+    for key in given:
+        readers = _READ_BY.get(key, (app, strategy))
+        if app not in readers and strategy not in readers:
+            raise StudyError(
+                f"{source}: {key}: {app} with {strategy} does not read it, "
+                f"{', '.join(readers)} do; leave it out"
+            )
+    if "per_round" not in given and isinstance(given.get("devices"), int):
+        values["per_round"] = min(values["per_round"], given["devices"])
+    own = check_table(given.get("training", {}), f"{source}: training")
+    if strategy == "fedsgd" and not set(own) <= {"rate"}:
+        raise StudyError(f"{source}: training: fedsgd reads the rate alone, got {', '.join(own)}")
+    return study_from({**values, **given, "training": {**values["training"], **own}}, source)

@@ -4,7 +4,6 @@ A device fine-tunes as it trains, `passes` times through the support, in the str
 """
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from tinyfleet.follow import check_tasks, follow
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Floats, Training
 from tinyfleet.network import Network
+from tinyfleet.simulations.cores import cores
 from tinyfleet.simulations.tasks.family import TaskFamily
 from tinyfleet.task import TaskBatch
 
@@ -42,8 +42,12 @@ def estimate(scores: Scores) -> Estimate:
 
 
 def accuracy(outputs: Floats, targets: Floats) -> Scores:
-    """Return each task's accuracy in percent from outputs and one-hot targets `(n, q, ways)`."""
+    """Return each task's accuracy in percent from outputs and one-hot targets `(n, q, ways)`.
+
+    Outputs that are not finite are wrong.
+    """
     right = outputs.argmax(axis=2) == targets.argmax(axis=2)
+    right &= np.isfinite(outputs).all(axis=2)
     return np.asarray(100.0 * right.mean(axis=1), np.float64)
 
 
@@ -91,7 +95,7 @@ class Judge:
                 tuned = follow(kernel, assignment, self._cut(batch, shots), devices).weights
             return self.metric(kernel.predict(tuned, batch.query_x), batch.query_y)
 
-        with ThreadPoolExecutor(self.workers or len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(self.workers or cores()) as pool:
             return np.concatenate(list(pool.map(judge, range(0, self.tasks, _GROUP))))
 
     def _cut(self, batch: TaskBatch, shots: int) -> TaskBatch:

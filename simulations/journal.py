@@ -5,13 +5,16 @@ is put in place by an atomic rename, which says how long the journal was; whoeve
 journal there and starts from the checkpoint. Every other file appears whole or not at all.
 """
 
+import fcntl
 import io
 import json
+import math
 import os
 import time
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -46,7 +49,12 @@ class State:
 
 
 class Journal:
-    """Writes a run's rounds and checkpoints into `folder`; use it as a context manager."""
+    """Writes a run's rounds and checkpoints into `folder`; use it as a context manager.
+
+    Raises:
+        StudyError: another run writes here, the journal is shorter than its checkpoint says, or
+            the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, state: State) -> None:
         self.folder = folder
@@ -56,38 +64,88 @@ class Journal:
 
     def __enter__(self) -> Self:
         path = self.folder / ROUNDS
-        path.touch()
-        self._file = path.open("r+b")
-        self._file.truncate(self.state.journal)
-        self._file.seek(self.state.journal)
+        with _translated(path):
+            path.touch()
+            file = path.open("r+b")
+        try:
+            with _translated(path):
+                _lock(file, path)
+                length = file.seek(0, os.SEEK_END)
+                if length < self.state.journal:
+                    raise StudyError(
+                        f"{path}: expected at least {self.state.journal} bytes, as {CHECKPOINT} "
+                        f"says, got {length}; start the run anew in another folder"
+                    )
+                file.truncate(self.state.journal)
+                file.seek(self.state.journal)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.checkpoint()
-        if self._file:
-            self._file.close()
+        try:
+            self.checkpoint()
+        finally:
+            if self._file:
+                self._file.close()
 
     def record(self, line: Mapping[str, Any], state: State) -> None:
         """Add a round's line; `state` is where the run stands after it."""
         if self._file is None:
             raise StudyError(f"{self.folder / ROUNDS}: expected an open journal; enter it first")
-        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        self.state = State(
-            state.round, state.weights, state.parameters, state.bytes, self._file.tell()
-        )
+        with _translated(self.folder / ROUNDS):
+            self._file.write(to_json(line).encode() + b"\n")
+            self.state = replace(state, journal=self._file.tell())
         if time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
             self.checkpoint()
 
     def checkpoint(self) -> None:
         """Make everything recorded so far survive whatever comes."""
         if self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with _translated(self.folder / ROUNDS):
+                self._file.flush()
+                os.fsync(self._file.fileno())
         state, block = self.state, io.BytesIO()
         numbers = np.array([state.round, state.parameters, state.bytes, state.journal], np.int64)
         np.savez(block, numbers=numbers, weights=state.weights)
         write_atomically(self.folder / CHECKPOINT, block.getvalue())
         self._saved = time.monotonic()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Take `path` for this process, until it closes the file or dies."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyError(f"{path}: another run writes here; wait for it or stop it") from None
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(f"{path}: expected a file to write, got: {error.strerror}") from None
+
+
+def new_folder(folder: Path) -> None:
+    """Make `folder` ready for a run; what a killed run half wrote there goes away.
+
+    Raises:
+        StudyError: it holds something, or cannot be made.
+    """
+    with _translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.part"):
+            left.unlink()
+        filled = any(folder.iterdir())
+    if filled:
+        raise StudyError(
+            f"{folder}: expected a new or empty folder, got one with files; "
+            f"take another, or go on with --resume {folder}"
+        )
 
 
 def read_state(folder: Path, parameters: int) -> State:
@@ -112,9 +170,25 @@ def read_state(folder: Path, parameters: int) -> State:
     return State(done, weights, communicated, sent, journal)
 
 
+def to_json(values: Any, indent: int | None = None) -> str:
+    """Return `values` as JSON; numbers that are not finite become null."""
+    separators = None if indent else (",", ":")
+    return json.dumps(_finite(values), indent=indent, separators=separators, allow_nan=False)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    return values
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` for people and machines, whole or not at all."""
-    write_atomically(path, json.dumps(values, indent=2) + "\n")
+    write_atomically(path, to_json(values, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -125,7 +199,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise StudyError(f"{path}: expected a file that a run wrote: {error}") from None
     if not isinstance(values, dict):
         raise StudyError(f"{path}: expected a table, got {type(values).__name__}")

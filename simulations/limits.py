@@ -1,14 +1,24 @@
 """Says what keeps the numbers of a run from being compared with published ones."""
 
+import math
 from collections.abc import Iterator
 
 from tinyfleet.simulations import published
-from tinyfleet.simulations.comparison import METHODS, Comparison, same_data, ways_of
-from tinyfleet.simulations.run_folder import Fields, Result
+from tinyfleet.simulations.comparison import (
+    METHODS,
+    Comparison,
+    plural,
+    same_data,
+    show_millions,
+    show_times,
+    ways_of,
+)
+from tinyfleet.simulations.run_folder import Evaluation, Fields, Result, Rounds, Run
 
 
-def limits(result: Result, settings: Fields, comparison: Comparison) -> Iterator[str]:
-    """Yield one or two sentences for each; `settings` are those of `run.json`."""
+def limits(run: Run, comparison: Comparison) -> Iterator[str]:
+    """Yield one or two sentences for each."""
+    result, settings = run.result, run.settings
     yield (
         "Our intervals cover the draw of test tasks, not the draw of seeds: this is one run. "
         "No intervals were published."
@@ -19,9 +29,10 @@ def limits(result: Result, settings: Fields, comparison: Comparison) -> Iterator
     if not same_data(result, settings):
         yield "This run was judged on other data than the papers, so no differences are given."
     if result.regression:
-        yield from _of_error(result, comparison)
+        yield from _of_error(comparison)
     else:
         yield from _of_accuracy(result, settings)
+    yield from _of_communication(run, comparison)
     yield from _of_papers(result, comparison)
     if any(curve.source.read_off for curve in published.by_parameters(result.app)):
         yield "Values read off a figure are as exact as the drawing."
@@ -41,22 +52,62 @@ def _of_accuracy(result: Result, settings: Fields) -> Iterator[str]:
         )
 
 
-def _of_error(result: Result, comparison: Comparison) -> Iterator[str]:
-    ours = result.parameters_communicated / 1e6
+def _of_error(comparison: Comparison) -> Iterator[str]:
+    if any(reference.differs for reference in comparison.references):
+        a, b, c = published.SINE_FINE_TUNING[0].curve
+        yield (
+            f"The published fine-tuning is of one sine (a = {a:g}, b = {b:g}, c = {c:g}), ours "
+            "a mean over many, so no difference is given."
+        )
+
+
+def _of_communication(run: Run, comparison: Comparison) -> Iterator[str]:
+    """Yield what was communicated for the published scores and for ours, and ours at theirs."""
+    ours = run.result.parameters_communicated / 1e6
+    unit = " %" if comparison.more_is_better else ""
     for reference in comparison.references:
-        if reference.differs:
-            a, b, c = published.SINE_FINE_TUNING[0].curve
-            yield (
-                f"The published fine-tuning is of one sine (a = {a:g}, b = {b:g}, c = {c:g}), ours "
-                "a mean over many, so no difference is given."
-            )
+        curve = reference.budget
+        if curve is None or reference.differs:
             continue
-        for curve in published.by_parameters(result.app):
-            if curve.method == reference.method:
-                yield (
-                    f"The published {curve.y[-1]:g} is reached after {curve.x[-1]:g} million "
-                    f"parameters were communicated, ours after {ours:,.3g} million."
-                )
+        none, times = "", ours / curve.x[-1]
+        if curve.source != reference.source:
+            none = f"{reference.source.place} says nothing of communication. "
+        ratio = f"{show_times(times)} times" if abs(times - 1) >= 0.05 else "about"
+        yield (
+            f"{none}The published curve of {curve.method} ({curve.source.place}) ends at "
+            f"{comparison.show_published(curve.y[-1])}{unit} after {curve.x[-1]:g} million "
+            "parameters were communicated, both directions; ours were judged after "
+            f"{show_millions(ours)} million, {ratio} as many."
+            + _within(run.rounds, comparison, curve.x[-1])
+        )
+
+
+def _within(rounds: Rounds, comparison: Comparison, budget: float) -> str:
+    """Say what our learning curve shows last before more than `budget` million were sent."""
+    within = [
+        (evaluation.parameters / 1e6, score, how)
+        for evaluation in rounds.evaluations
+        for score, how in _scores(evaluation, comparison)
+        if evaluation.parameters / 1e6 <= budget and math.isfinite(score)
+    ]
+    if not within:
+        return ""
+    sent, score, how = within[-1]
+    unit = " %" if comparison.more_is_better else ""
+    return (
+        f" Within that budget our learning curve is last at {comparison.show(score)}{unit}, after "
+        f"{show_millions(sent)} million: validation tasks, one pass{how}."
+    )
+
+
+def _scores(evaluation: Evaluation, comparison: Comparison) -> Iterator[tuple[float, str]]:
+    """Yield the score that stands for an evaluation, if it has one, and over what it is."""
+    main = comparison.main.shots
+    if not comparison.more_is_better and evaluation.mse is not None:
+        yield evaluation.mse, ""
+    elif comparison.more_is_better and evaluation.accuracy:
+        shots = main if main in evaluation.accuracy else max(evaluation.accuracy)
+        yield evaluation.accuracy[shots], f" over {plural(shots, 'shot')} of each class"
 
 
 def _of_papers(result: Result, comparison: Comparison) -> Iterator[str]:

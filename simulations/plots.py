@@ -11,7 +11,14 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from tinyfleet.simulations import published
-from tinyfleet.simulations.comparison import Comparison, Reference, Row, difference, ways_of
+from tinyfleet.simulations.comparison import (
+    Comparison,
+    Reference,
+    Row,
+    difference,
+    show_millions,
+    ways_of,
+)
 from tinyfleet.simulations.published import Curve
 from tinyfleet.simulations.run_folder import Example, Numbers, Result, Rounds, Run
 from tinyfleet.simulations.svg import (
@@ -253,8 +260,8 @@ def _by_communication(result: Result, comparison: Comparison, rounds: Rounds) ->
         "communication",
         f"{what} against what was communicated",
         to_svg(figure, "communication"),
-        f"{what} against million parameters sent in both directions; ours ends at {total:,.3g}"
-        " million.",
+        f"{what} against million parameters sent in both directions; ours ends at "
+        f"{show_millions(total)} million.",
         f"Stars are results on test tasks after fine-tuning on {comparison.main.label}, lines of "
         "ours are on validation tasks after one pass. "
         "Published curves count parameters, no indices.",

@@ -1,5 +1,6 @@
 """Turns the folder of a finished run into one page that explains it, and into a terminal table."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,19 +14,21 @@ from tinyfleet.atomic import write_atomically
 from tinyfleet.simulations import published
 from tinyfleet.simulations.comparison import (
     METHODS,
+    NOTHING,
     Comparison,
     Reference,
     Row,
     compare,
     difference,
+    more_communication,
     plural,
+    show_millions,
 )
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.limits import limits
 from tinyfleet.simulations.plots import plots_of
 from tinyfleet.simulations.run_folder import Fields, Result, Run, read_run, result_from
 
-NOTHING = "\N{EN DASH}"
 BOARD = "nRF52840, 256 KiB of RAM, 1 MiB of flash"
 BOARD_RAM, BOARD_FLASH = 256 * 1024, 1024 * 1024
 VERSIONS = ("tinyfleet", "python", "numpy", "flwr", "kernel_variant", "platform")
@@ -78,7 +81,7 @@ def render(run: Run) -> str:
         comparison=comparison,
         groups=tuple(_groups(comparison)),
         plots=plots_of(run, comparison),
-        limits=tuple(limits(result, settings, comparison)),
+        limits=tuple(limits(run, comparison)),
         network=settings.fields("network").text("name"),
         checksum=settings.fields("network").text("checksum"),
         board=BOARD,
@@ -110,7 +113,7 @@ def result_table(
     what = "accuracy, %" if comparison.more_is_better else "mean square error"
     table = Table(
         title=escape(f"{found.app}, {found.strategy}: {what}"),
-        caption=escape("; ".join(r.label for r in comparison.references)) or None,
+        caption=escape("; ".join(_captions(found, comparison))) or None,
     )
     table.add_column("on unseen tasks")
     table.add_column("passes", justify="right")
@@ -136,11 +139,22 @@ def result_table(
     return table
 
 
+def _captions(result: Result, comparison: Comparison) -> Iterator[str]:
+    """Yield where the published columns are from, and what sets ours apart."""
+    for reference in comparison.references:
+        more = more_communication(result, reference)
+        yield f"{reference.label} (ours {more})" if more else reference.label
+
+
 def headline(result: Result, comparison: Comparison) -> str:
     """Say in one sentence what the run reached and how that compares with what was published."""
     row = comparison.main
     unit = " %" if comparison.more_is_better else ""
-    ours = f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show_interval(row.ours.ci95)})"
+    ours = (
+        NOTHING
+        if not math.isfinite(row.ours.mean)
+        else f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show_interval(row.ours.ci95)})"
+    )
     score = (
         f"a mean square error of {ours} after fine-tuning on {row.label}"
         if result.regression
@@ -157,9 +171,11 @@ def headline(result: Result, comparison: Comparison) -> str:
             value = f"{comparison.show_published(reference.values[row.shots])}{unit}"
             name = reference.source.label(reference.method)
             verdict = comparison.verdict(row, gap)
-            if verdict == "even":
-                return f"{sentence}, as good as the published {value} of {name}."
-            return f"{sentence}, {verdict} than the published {value} of {name}."
+            as_good = "as good as" if verdict == "even" else f"{verdict} than"
+            more = more_communication(result, reference)
+            return f"{sentence}, {as_good} the published {value} of {name}" + (
+                f", {more}." if more else "."
+            )
     return f"{sentence}."
 
 
@@ -176,13 +192,13 @@ def _tiles(run: Run, comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             for r in comparison.references
             if row.shots in r.values and not r.differs
         ]
-        unit = "%" if comparison.more_is_better else ""
+        unit = "%" if comparison.more_is_better and math.isfinite(row.ours.mean) else ""
         what = f"{'mean square error' if result.regression else 'accuracy'}, {row.label}"
         yield f"{comparison.show(row.ours.mean)}\N{NO-BREAK SPACE}{unit}".strip(), what, (
             " · ".join([f"± {comparison.show_interval(row.ours.ci95)}", *beside])
         )  # fmt: skip
     yield (
-        f"{result.parameters_communicated / 1e6:,.3g}\N{NO-BREAK SPACE}M",
+        f"{show_millions(result.parameters_communicated / 1e6)}\N{NO-BREAK SPACE}M",
         "parameters communicated",
         f"both directions · {size(result.bytes_communicated)} on the wire",
     )
@@ -198,14 +214,18 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, tuple[Line, ...]]]:
 
 def _cells(comparison: Comparison, row: Row) -> Iterator[Cell]:
     yield Cell(row.passes, _passes(row) or NOTHING)
-    yield Cell(row.ours.mean, comparison.show(row.ours.mean))
-    yield Cell(row.ours.ci95, f"± {comparison.show_interval(row.ours.ci95)}")
+    yield _measured(row.ours.mean, comparison.show(row.ours.mean))
+    yield _measured(row.ours.ci95, f"± {comparison.show_interval(row.ours.ci95)}")
     yield Cell(row.ours.tasks, f"{row.ours.tasks:,}")
     for reference in comparison.references:
         value = reference.values.get(row.shots)
         yield Cell(value, NOTHING if value is None else comparison.show_published(value))
         if not reference.differs:
             yield _difference(comparison, row, reference)
+
+
+def _measured(value: float, text: str) -> Cell:
+    return Cell(value, text) if math.isfinite(value) else Cell(None, NOTHING)
 
 
 def _difference(comparison: Comparison, row: Row, reference: Reference) -> Cell:
@@ -279,6 +299,8 @@ def size(count: float) -> str:
 
 
 def _interval(comparison: Comparison, ours: Estimate) -> str:
+    if not math.isfinite(ours.mean):
+        return NOTHING
     return f"{comparison.show(ours.mean)} ± {comparison.show_interval(ours.ci95)}"
 
 

@@ -1,6 +1,7 @@
 """Run a study: rounds, learning curve, the one look at the test part, the files that remain."""
 
 import hashlib
+import json
 import math
 import platform
 import random
@@ -15,7 +16,7 @@ import numpy as np
 from tinyfleet.atomic import write_atomically
 from tinyfleet.binding import variants
 from tinyfleet.cost import cost
-from tinyfleet.errors import StudyError
+from tinyfleet.errors import StudyError, TrainingError
 from tinyfleet.messages import Floats
 from tinyfleet.server import app
 from tinyfleet.server.grid import FleetGrid
@@ -55,18 +56,13 @@ def start(study: Study, folder: Path, command: str, machine: Machine, listen: Li
     """Run `study` from its beginning into `folder`, which must be new or empty; return `folder`.
 
     Raises:
-        StudyError: the folder holds something already.
+        StudyError: the folder holds something already, or cannot be written.
+        FleetError: the parts of the study do not fit together; nothing is written then.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise StudyError(
-            f"{folder}: expected a new or empty folder, got one with files; "
-            f"take another, or go on with --resume {folder}"
-        )
     setup = assemble(study, machine)
-    folder.mkdir(parents=True, exist_ok=True)
+    journal.new_folder(folder)
     write_json(folder / journal.RUN, _describe(setup, command))
-    state = State(0, setup.network.init(study.seed))
-    return _go(setup, folder, state, listen)
+    return _go(setup, folder, State(0, setup.network.init(study.seed)), listen)
 
 
 def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
@@ -74,20 +70,25 @@ def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
 
     A strategy of Flower's own may keep a state that no checkpoint holds, so it starts anew, and
     ends in the same bytes all the same.
+
+    Raises:
+        StudyError: there is no run, or data, network or versions are not those it began with.
     """
-    values = read_json(folder / journal.RUN)
-    study = study_from(values.get("study", {}), str(folder / journal.RUN))
+    path = folder / journal.RUN
+    described = read_json(path)
+    study = study_from(described.get("study"), f"{path}: study")
     setup = assemble(study, machine)
+    now = _describe(setup, "")
+    for key in ("tinyfleet", "numpy", "network", "fingerprints"):
+        if described.get(key) != json.loads(journal.to_json(now[key])):
+            raise StudyError(
+                f"{path}: {key}: the run began with {described.get(key)}, got {now[key]}; "
+                "go on where it began, or start anew"
+            )
     fresh = State(0, setup.network.init(study.seed))
     if study.strategy.startswith("flower-") or not (folder / journal.CHECKPOINT).exists():
         return _go(setup, folder, fresh, listen)
     return _go(setup, folder, read_state(folder, setup.network.parameters), listen)
-
-
-def read_study(folder: Path) -> Study:
-    """Return the study that the run in `folder` follows."""
-    path = folder / journal.RUN
-    return study_from(read_json(path).get("study", {}), str(path))
 
 
 def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
@@ -95,10 +96,15 @@ def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
         if state.round < setup.study.rounds:
             _rounds(setup, book, listen)
         final = book.state
+        if (final.weights == setup.network.init(setup.study.seed)).all():
+            raise TrainingError(
+                f"training: {final.round} rounds brought no sound update that moved the weights; "
+                "take a smaller rate"
+            )
     save_weights(folder / journal.WEIGHTS, final.weights)
     result = _judge(setup, final, listen)
-    if setup.study.app == "sine":
-        shots = str(_main_shots(setup.study))
+    shots = str(_main_shots(setup.study))
+    if setup.study.app == "sine" and shots != "0":
         tuning = (result["passes"][shots], result["rates"][shots])
         shown = example_of(setup.test, final.weights, int(shots), *tuning)
         write_atomically(folder / journal.EXAMPLE, shown)
@@ -187,6 +193,7 @@ def _describe(setup: Setup, command: str) -> dict[str, Any]:
             **asdict(cost(setup.network, setup.study.training, samples=samples)),
         },
         "data": dict(setup.provenance),
+        "fingerprints": dict(setup.fingerprints),
     }
 
 

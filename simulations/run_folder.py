@@ -45,11 +45,13 @@ class Fields:
         return value
 
     def number(self, name: str) -> float:
-        """Return a number; it may be NaN."""
-        value = self.values.get(name)
+        """Return a number; NaN for null, which stands for whatever was not finite."""
+        value = self.values.get(name, "")
+        if value is None:
+            return math.nan
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._refuse(name, "a number")
-        return float(value)
+            raise self._refuse(name, "a number or null")
+        return float(value) if math.isfinite(value) else math.nan
 
     def count(self, name: str) -> int:
         """Return a whole number, 0 or more."""
@@ -109,6 +111,8 @@ class Evaluation:
         parameters: communicated until then, both directions.
         accuracy: percent by shots a class; empty for a regression.
         mse: mean square error; None for a classification.
+
+    Scores that were not finite are NaN.
     """
 
     round: int
@@ -233,9 +237,9 @@ def _rounds(path: Path) -> Rounds:
             evaluations.append(
                 Evaluation(
                     number[-1],
-                    fields.number("parameters_communicated"),
+                    float(fields.count("parameters_communicated")),
                     {shots: inner.number(key) for shots, key, inner in by_shots},
-                    scores.number("mse") if scores.has("mse") else None,
+                    scores.number("mse") if "mse" in scores.values else None,
                 )
             )
     return Rounds(np.array(number, np.float64), np.array(loss), refused, tuple(evaluations))

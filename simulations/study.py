@@ -1,13 +1,15 @@
 """A study: everything that decides what a run computes, from the command line or a TOML file."""
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from tinyfleet.errors import FleetError, StudyError
 from tinyfleet.messages import Training
+from tinyfleet.networks import NETWORKS
 
 APPS = ("sine", "characters")
 STRATEGIES = (
@@ -24,6 +26,13 @@ STRATEGIES = (
     "flower-krum",
 )
 
+SETTINGS = ("tecs2024", "maml2017")
+STARTS = ("received", "zeros", "fresh")
+MOST = 2**31 - 1
+"""The largest count: what the kernel's 32-bit integers hold."""
+
+_Rule = tuple[str, str, bool]
+
 
 @dataclass(frozen=True)
 class Study:
@@ -38,8 +47,9 @@ class Study:
         seed: seed of everything that is drawn.
         training: how devices learn.
         step: the server's first step size.
-        step_end: its last; the step goes there in a straight line.
+        step_end: its last; the step goes there in a straight line, or is the lowest of a period.
         period: rounds between warm restarts (TinyMetaFed); 0 for none.
+        decay: what each warm restart takes off the height of the step.
         support: what a device's stream holds a round: points (sine), images per class (characters).
         query: the same, kept apart for the part of a network that all devices share (TinyMetaFed).
         min_support: fewest of `support` that a device has; 0 when all have the same.
@@ -71,6 +81,7 @@ class Study:
     step: float = 1.0
     step_end: float = 1.0
     period: int = 0
+    decay: float = 0.0
     support: int = 32
     query: int = 0
     min_support: int = 0
@@ -92,60 +103,77 @@ class Study:
     evaluations: int = 40
 
     def __post_init__(self) -> None:
-        for name, value, expected, good in (
-            ("app", self.app, f"one of {', '.join(APPS)}", self.app in APPS),
-            (
-                "strategy",
-                self.strategy,
-                f"one of {', '.join(STRATEGIES)}",
-                self.strategy in STRATEGIES,
-            ),
-            ("devices", self.devices, "1 or more", self.devices >= 1),
-            (
-                "per_round",
-                self.per_round,
-                f"0 (all) to {self.devices}, the devices",
-                0 <= self.per_round <= self.devices,
-            ),
-            ("rounds", self.rounds, "1 or more", self.rounds >= 1),
-            ("seed", self.seed, "0 or more", self.seed >= 0),
-            ("shots", self.shots, "0 or more each", bool(self.shots) and min(self.shots) >= 0),
-            ("passes", self.passes, "2 or more each", all(p >= 2 for p in self.passes)),
-            ("rates", self.rates, "above 0 each", all(r > 0 for r in self.rates)),
-            ("tasks", self.tasks, "2 or more", self.tasks >= 2),
-            (
-                "validation_tasks",
-                self.validation_tasks,
-                "2 or more",
-                self.validation_tasks >= 2,
-            ),
-            ("setting", self.setting, "tecs2024 or maml2017", self.setting in _SETTINGS),
-        ):
+        for name, expected, good in (*self._names(), *self._counts(), *self._sizes()):
             if not good:
-                raise StudyError(f"study.{name}: expected {expected}, got {value!r}")
+                raise StudyError(f"study.{name}: expected {expected}, got {getattr(self, name)!r}")
+
+    def _names(self) -> Iterator[_Rule]:
+        yield "app", f"one of {', '.join(APPS)}", self.app in APPS
+        yield "strategy", f"one of {', '.join(STRATEGIES)}", self.strategy in STRATEGIES
+        yield "setting", f"one of {', '.join(SETTINGS)}", self.setting in SETTINGS
+        yield "local_start", f"one of {', '.join(STARTS)}", self.local_start in STARTS
+
+    def _counts(self) -> Iterator[_Rule]:
+        for name in ("devices", "rounds", "support", "evaluations"):
+            yield name, f"1 to {MOST}", 1 <= getattr(self, name) <= MOST
+        for name in ("seed", "query", "period"):
+            yield name, f"0 to {MOST}", 0 <= getattr(self, name) <= MOST
+        for name in ("tasks", "validation_tasks", "ways"):
+            yield name, f"2 to {MOST}", 2 <= getattr(self, name) <= MOST
+        rounds = f"0 (all) to {self.devices}, the devices"
+        yield "per_round", rounds, 0 <= self.per_round <= self.devices
+        fewest = f"0 (all alike) to {self.support}, the support"
+        yield "min_support", fewest, 0 <= self.min_support <= self.support
+        shots = bool(self.shots) and min(self.shots) >= 0 and max(self.shots) <= MOST
+        yield "shots", f"numbers of 0 to {MOST}", shots
+        yield "passes", f"numbers of 2 to {MOST}", all(2 <= p <= MOST for p in self.passes)
+
+    def _sizes(self) -> Iterator[_Rule]:
+        yield "step", "a finite number above 0", math.isfinite(self.step) and self.step > 0
+        end = math.isfinite(self.step_end) and self.step_end >= 0
+        yield "step_end", "a finite number of 0 or more", end
+        yield "decay", "a finite number of 0 or more", math.isfinite(self.decay) and self.decay >= 0
+        yield "noise", "a finite number of 0 or more", math.isfinite(self.noise) and self.noise >= 0
+        yield "share", "more than 0 and at most 1", 0 < self.share <= 1
+        rates = all(0 < r < math.inf for r in self.rates)
+        yield "rates", "finite numbers above 0", rates
 
 
-_SETTINGS = ("tecs2024", "maml2017")
-
-
-def study_from(values: Mapping[str, Any], source: str) -> Study:
+def study_from(values: Any, source: str) -> Study:
     """Build a study from plain values, as TOML or JSON holds them.
 
     Raises:
         StudyError: an unknown key, a missing one, or a value of the wrong type, by name.
     """
-    found = dict(values)
+    found = dict(check_table(values, source))
     training = _fill(Training, found.pop("training", {}), f"{source}: training")
     study: Study = _fill(Study, {**found, "training": training}, source)
     return study
 
 
-def _fill(kind: type[Any], values: Any, source: str) -> Any:
-    """Build the dataclass `kind` from a mapping, naming whatever does not fit."""
+def check_table(values: Any, source: str) -> Mapping[str, Any]:
+    """Return `values` when they are a table.
+
+    Raises:
+        StudyError: they are something else.
+    """
     if not isinstance(values, Mapping):
         raise StudyError(f"{source}: expected a table, got {values!r}")
-    known = {f.name: f for f in fields(kind)}
+    return values
+
+
+def check_keys(values: Mapping[str, Any], source: str) -> None:
+    """Raise `StudyError` unless every key is one of a study's."""
+    known = [f.name for f in fields(Study)]
     for key in values:
+        if key not in known:
+            raise StudyError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
+
+
+def _fill(kind: type[Any], values: Any, source: str) -> Any:
+    """Build the dataclass `kind` from a mapping, naming whatever does not fit."""
+    known = {f.name: f for f in fields(kind)}
+    for key in check_table(values, source):
         if key not in known:
             raise StudyError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
     ready = {}
@@ -165,33 +193,42 @@ def _fit(value: Any, expected: Any, source: str) -> Any:
     if get_origin(expected) is tuple and isinstance(value, list | tuple):
         inner = get_args(expected)[0]
         return tuple(_fit(v, inner, f"{source}[{i}]") for i, v in enumerate(value))
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    plain = get_args(expected) or (expected,)
-    if get_origin(expected) is not tuple:
-        for option in plain:
-            if value == option and isinstance(option, str):
-                return value
-            if isinstance(option, type) and isinstance(value, option):
-                if option is int and isinstance(value, bool):
-                    continue
-                return value
-    name = getattr(expected, "__name__", str(expected))
-    raise StudyError(f"{source}: expected {name}, got {value!r}")
+    plain = type(value)
+    for option in get_args(expected) or (expected,):
+        if option is plain or (isinstance(option, str) and value == option):
+            return value
+        if option is float and plain is int and abs(value) <= MOST:
+            return float(value)
+        if isinstance(option, type) and option is not int and isinstance(value, option):
+            return value
+    name = expected.__name__ if isinstance(expected, type) else str(expected)
+    shown = repr(value)
+    raise StudyError(f"{source}: expected {name}, got {shown[:60]}")
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """Return the values of a TOML study file; keys that it leaves out take their defaults.
+    """Return the values of a TOML study file; files that it names lie relative to it.
 
     Raises:
         StudyError: the file is missing or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: expected a readable study file: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         raise StudyError(f"{path}: expected TOML: {error}") from None
+    return locate_files(values, path.parent)
+
+
+def locate_files(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return `values` with the files that they name as absolute paths, seen from `folder`."""
+    found = dict(values)
+    for key in ("network", "data", "test_data"):
+        name = found.get(key)
+        if isinstance(name, str) and name not in NETWORKS:
+            found[key] = str((folder / name).absolute())
+    return found
 
 
 def study_to_dict(study: Study) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def test_a_damaged_archive_in_the_cache_is_refused(tmp_path: Path) -> None:
 def test_digits_stand_in_and_say_why(tmp_path: Path) -> None:
     found = find_characters(None, {"XDG_CACHE_HOME": str(tmp_path)})
 
-    assert found.source.startswith("scikit-learn's digits, 10 classes x 174 images of 8x8, instead")
+    assert found.source.startswith("scikit-learn's digits, 10 classes x 174 images of 8x8; no ")
     assert f"no {BACKGROUND.name} in {tmp_path}" in found.source
     assert list(tmp_path.iterdir()) == []
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfleet import named_network
+from tinyfleet import FleetError, StudyError, TrainingError, named_network, network_to_toml
 from tinyfleet.simulations.assemble import Machine
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.run import start
+from tinyfleet.simulations.journal import Journal, State
+from tinyfleet.simulations.run import resume, start
+from tinyfleet.simulations.study import read_study_file
 
 FILES = ("weights.npy", "rounds.jsonl", "result.json")
 SMALL = ["simulate", "sine", "--devices", "40", "--rounds", "6", "--tasks", "8", "--shots", "0,8"]
@@ -58,7 +60,9 @@ def test_a_run_leaves_its_files_and_says_where(tmp_path: Path) -> None:
     assert "report.html" in os.listdir(tmp_path / "run")
 
 
-@pytest.mark.parametrize("more", [("--workers", "1"), ("--workers", "8"), ("--chunk", "3")])
+@pytest.mark.parametrize(
+    "more", [("--workers", "1"), ("--workers", "2"), ("--workers", "8"), ("--chunk", "3")]
+)
 def test_workers_and_chunks_change_no_byte_of_a_run(tmp_path: Path, more: tuple[str, str]) -> None:
     assert run(tmp_path / "other", SMALL, *more) == run(tmp_path / "plain", SMALL)
 
@@ -146,22 +150,56 @@ def test_characters_are_tested_on_another_file(tmp_path: Path, data_folder: Path
 
 
 BAD = [
-    (["simulate", "chess"], "app: expected one of sine, characters or a study file, got 'chess'"),
-    (["simulate", "sine", "--devices", "0"], "study.devices: expected 1 or more, got 0"),
+    (["simulate", "chess"], "app: expected one of sine, characters or a .toml file, got 'chess'"),
+    (["simulate", "a" * 5000], "app: expected one of sine, characters or a .toml file"),
+    (["simulate", "sine", "--devices", "0"], "study.devices: expected 1 to 2147483647, got 0"),
+    (["simulate", "sine", "--devices", "9" * 20], "study.devices: expected 1 to 2147483647"),
+    (["simulate", "sine", "--seed", "-1"], "study.seed: expected 0 to 2147483647, got -1"),
+    (["simulate", "sine", "--shots", ""], "--shots: expected numbers like 0,1,8, got ''"),
+    (["simulate", "sine", "--shots=-1"], "study.shots: expected numbers of 0 to"),
     (["simulate", "sine", "--strategy", "magic"], "strategy: expected one of tinyreptile"),
     (["simulate", "sine", "--network", "none.toml"], "none.toml: "),
     (["simulate", "sine", "--network", "bad.toml"], "bad.toml: "),
     (["simulate", "sine", "--network", "characters"], "network characters: expected input (1,)"),
+    (["simulate", "sine", "--network", "full"], "full: "),
+    (["simulate", "sine", "--data", "cut.zip"], "study: data: sine with tinyreptile-parallel"),
     (["simulate", "sine", "--workers", "0"], "workers: expected 1 or more, got 0"),
-    (["simulate", "study.toml"], "study.toml: unknown key 'devises'"),
-    (["simulate", "typed.toml"], "typed.toml: rounds: expected int, got 'many'"),
-    (["simulate", "cut.toml"], "cut.toml: expected TOML"),
+    (["simulate", "sine", "--out", "full"], "full: expected a new or empty folder"),
+    (["simulate", "sine", "--out", "cut.zip"], "cut.zip: expected a file to write"),
+    (["simulate", "sine", "--out", "cut.zip/x"], "cut.zip/x: expected a file to write"),
     (["simulate", "missing.toml"], "missing.toml: expected a readable study file"),
+    (["simulate", "full.toml"], "full.toml: expected a readable study file"),
     (["simulate", "--resume", "nowhere"], "nowhere/run.json: expected a file that a run wrote"),
+    (["simulate", "--resume", "full"], "full/run.json: study: expected a table, got 5"),
     (["simulate", "characters", "--data", "cut.zip"], "cut.zip: "),
     (["simulate", "characters", "--data", "nan.npz"], "nan.npz: "),
+    (["simulate", "characters", "--data", "full"], "full: "),
     (["simulate", "characters", "--shots", "99"], "characters.shots: expected at most"),
-    (["simulate", "sine", "--out", "full"], "full: expected a new or empty folder"),
+    (["simulate"], "app: expected one of sine, characters or a .toml file, got ''"),
+]
+
+BAD_STUDIES = [
+    ("devises = 3", "unknown key 'devises'"),
+    ('rounds = "many"', "rounds: expected int, got 'many'"),
+    ("rounds = true", "rounds: expected int, got True"),
+    ("training = 5", "training: expected a table, got 5"),
+    ("training = {rat = 0.1}", "training: unknown key 'rat'"),
+    ("training = {rate = nan}", "training.rate: "),
+    ("training = {rate = 1e39}", "training.rate: "),
+    ("training = {rate = 1e-300}", "training.rate: "),
+    ("training = {rate = 1" + "0" * 400 + "}", "training: rate: expected float, got 1000"),
+    ("training = {passes = 99999999999}", "training.passes: "),
+    ("evaluations = 0", "study.evaluations: expected 1 to"),
+    ("passes = [99999999999]", "study.passes: expected numbers of 2 to"),
+    ("step = -1.0", "study.step: expected a finite number above 0, got -1.0"),
+    ("step = inf", "study.step: expected a finite number above 0, got inf"),
+    ("noise = -0.5", "study.noise: "),
+    ("share = 0.5", "share: sine with tinyreptile-parallel does not read it"),
+    ('strategy = "tinymetafed"\nlocal = ["x"]', "has no trainable layer 'x'"),
+    ('strategy = "tinymetafed"\nshare = 2.0', "study.share: expected more than 0 and at most 1"),
+    ('strategy = "fedsgd"\ntraining = {batch = 3}', "fedsgd reads the rate alone"),
+    ("app = [", "expected TOML: "),
+    ("shots = " + "[" * 3000, "expected TOML: "),
 ]
 
 
@@ -174,13 +212,11 @@ def test_bad_input_is_one_line_and_nothing_written(
     (tmp_path / "bad.toml").write_text(
         'name = "n"\ninput = [1]\nloss = "mean-square"\n[[layer]]\nkind = "lstm"\n'
     )
-    (tmp_path / "study.toml").write_text('app = "sine"\ndevises = 3\n')
-    (tmp_path / "typed.toml").write_text('app = "sine"\nrounds = "many"\n')
-    (tmp_path / "cut.toml").write_text("app = [")
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut short")
     np.savez(tmp_path / "nan.npz", images=np.full((6, 20, 28, 28), np.nan))
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
+    (tmp_path / "full" / "run.json").write_text('{"study": 5}')
+    (tmp_path / "full.toml").mkdir()
     before = sorted(p.name for p in tmp_path.iterdir())
 
     done = tinyfleet(*arguments, cwd=tmp_path)
@@ -190,3 +226,82 @@ def test_bad_input_is_one_line_and_nothing_written(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_STUDIES, ids=range(len(BAD_STUDIES)))
+def test_a_bad_study_is_one_line_that_names_file_and_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(text if text.startswith("app") else f'app = "sine"\n{text}\n')
+
+    with pytest.raises(FleetError) as caught:
+        start(
+            complete(read_study_file(path), str(path)),
+            tmp_path / "run",
+            "",
+            Machine(),
+            lambda _: None,
+        )
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_learned_nothing_is_no_success(tmp_path: Path) -> None:
+    values = {"app": "sine", "devices": 10, "rounds": 2, "tasks": 8, "training": {"rate": 0.9}}
+
+    with pytest.raises(TrainingError, match="brought no sound update"):
+        start(complete(values, "test"), tmp_path / "run", "", Machine(), lambda _: None)
+
+
+def test_a_run_goes_on_with_nothing_but_its_own_network(tmp_path: Path) -> None:
+    network = tmp_path / "own.toml"
+    text = network_to_toml(named_network("sine"))
+    network.write_text(text)
+    values = {"app": "sine", "devices": 10, "rounds": 2, "tasks": 8, "network": str(network)}
+    start(complete(values, "test"), tmp_path / "run", "", Machine(), lambda _: None)
+    network.write_text(text.replace("relu", "tanh"))
+
+    with pytest.raises(StudyError, match=r"run.json: network: the run began with"):
+        resume(tmp_path / "run", Machine(), lambda _: None)
+
+
+def test_a_run_goes_on_with_nothing_but_its_own_data(
+    tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"app": "characters", "devices": 40, "rounds": 2, "tasks": 8, "shots": (1,)}
+    study = complete({**values, "validation_tasks": 8}, "test")
+    monkeypatch.setenv("TINYFLEET_DATA", str(data_folder))
+    start(study, tmp_path / "run", "", Machine(), lambda _: None)
+    other = tmp_path / "other"
+    other.mkdir()
+    images = np.load(data_folder / "omniglot_background_28.npz")
+    kept = {name: images[name][:200] for name in ("images", "alphabet", "character", "number")}
+    names = images["alphabet_names"]
+    np.savez(other / "omniglot_background_28.npz", alphabet_names=names, **kept)
+    monkeypatch.setenv("TINYFLEET_DATA", str(other))
+
+    with pytest.raises(StudyError, match=r"run.json: fingerprints: the run began with"):
+        resume(tmp_path / "run", Machine(), lambda _: None)
+
+
+def test_a_journal_shorter_than_its_checkpoint_is_refused_untouched(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    values = {"app": "sine", "devices": 10, "rounds": 3, "tasks": 8}
+    start(complete(values, "test"), folder, "", Machine(), lambda _: None)
+    cut = (folder / "rounds.jsonl").read_bytes()[:50]
+    (folder / "rounds.jsonl").write_bytes(cut)
+
+    with pytest.raises(StudyError, match=r"rounds.jsonl: expected at least \d+ bytes"):
+        resume(folder, Machine(), lambda _: None)
+    assert (folder / "rounds.jsonl").read_bytes() == cut
+
+
+def test_two_runs_never_write_into_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    state = State(0, named_network("sine").init(1))
+
+    with Journal(tmp_path / "run", state), pytest.raises(StudyError, match="another run writes"):
+        Journal(tmp_path / "run", state).__enter__()

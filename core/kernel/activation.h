@@ -3,6 +3,7 @@
 #ifndef FLEET_ACTIVATION_H
 #define FLEET_ACTIVATION_H
 
+#include "shape.h"
 #include "tile.h"
 
 FLEET_INLINE lane activate(int32_t kind, lane x) {
@@ -26,16 +27,14 @@ FLEET_INLINE lane activation_delta(int32_t kind, lane y, lane d) {
     }
 }
 
-static int32_t layer_outputs(const struct fleet_layer *l) { return l->out_h * l->out_w * l->out_c; }
-
 static void activation_forward(const struct fleet_layer *l, const lane *x, lane *y) {
-    const int32_t n = layer_outputs(l), kind = l->kind;
+    const int32_t n = (int32_t)layer_outputs(l), kind = l->kind;
     for (int32_t i = 0; i < n; i++) y[i] = activate(kind, x[i]);
 }
 
 static void activation_backward(const struct fleet_layer *l, const lane *y, lane *dx,
                                 const lane *dy) {
-    const int32_t n = layer_outputs(l), kind = l->kind;
+    const int32_t n = (int32_t)layer_outputs(l), kind = l->kind;
     for (int32_t i = 0; i < n; i++) dx[i] = activation_delta(kind, y[i], dy[i]);
 }
 

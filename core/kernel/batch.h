@@ -5,6 +5,7 @@
 #define FLEET_BATCH_H
 
 #include "learn.h"
+#include "shape.h"
 
 /* Where a batch keeps what it needs, behind the weights; each is as long as the vector. */
 struct batch_memory {
@@ -30,16 +31,6 @@ static void batch_step(const struct fleet_layer *l, int32_t n, const struct flee
             weights[i] -= rate * g;
         }
         m->gradient[i] = (lane){0};
-    }
-}
-
-FLEET_INLINE int32_t layer_parameters(const struct fleet_layer *l) {
-    const int32_t taps = l->kernel_h * l->kernel_w * l->in_c;
-    switch (l->kind) {
-    case FLEET_DENSE: return l->in_c * l->out_c + l->out_c;
-    case FLEET_CONV2D: return taps * l->out_c + l->out_c;
-    case FLEET_DEPTHWISE_CONV2D: return taps + l->out_c;
-    default: return 0;
     }
 }
 
@@ -70,7 +61,8 @@ static void batch_end(const struct fleet_network *net, const struct fleet_traini
     for (int32_t i = net->first_trainable; i < net->layer_count; i++) {
         const struct fleet_layer *l = net->layers + i;
         if (l->trainable)
-            batch_step(l, layer_parameters(l), training, m, weights, 1.0f / (float)samples);
+            batch_step(l, (int32_t)layer_parameters(l), training, m, weights,
+                       1.0f / (float)samples);
     }
 }
 

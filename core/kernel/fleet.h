@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+/* Every count of floats stays below this: sixteen lanes of it are as many as an int32 counts. */
+#define FLEET_MOST ((int64_t)1 << 27)
+
 enum fleet_kind {
     FLEET_DENSE = 0,            /* weights [in_c][out_c], then biases [out_c] */
     FLEET_CONV2D = 1,           /* weights [kernel_h][kernel_w][in_c][out_c], then biases */
@@ -46,7 +49,8 @@ enum fleet_error {
 
 /* One layer. Tensors are [height][width][channel]; a dense layer has height and width 1.
  * Places count floats from the start of the scratch; -1 as input is the sample itself, -1 as
- * input_delta says that nothing below learns. An activation may share its places. */
+ * input_delta says that nothing below learns, which a layer without parameters cannot have where
+ * the backward pass ends. An activation may share its places. */
 struct fleet_layer {
     int32_t kind;
     int32_t trainable;

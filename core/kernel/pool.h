@@ -3,6 +3,7 @@
 #ifndef FLEET_POOL_H
 #define FLEET_POOL_H
 
+#include "shape.h"
 #include "tile.h"
 
 FLEET_INLINE const lane *window(const struct fleet_layer *l, const lane *x, int32_t oy, int32_t ox) {
@@ -27,7 +28,8 @@ static void average_pool_forward(const struct fleet_layer *l, const lane *x, lan
 
 static void average_pool_delta(const struct fleet_layer *l, lane *dx, const lane *dy) {
     const float share = 1.0f / (float)(l->kernel_h * l->kernel_w);
-    for (int32_t i = 0; i < l->in_h * l->in_w * l->in_c; i++) dx[i] = (lane){0};
+    const int32_t inputs = (int32_t)layer_inputs(l);
+    for (int32_t i = 0; i < inputs; i++) dx[i] = (lane){0};
     for (int32_t oy = 0; oy < l->out_h; oy++) {
         for (int32_t ox = 0; ox < l->out_w; ox++) {
             lane *in = dx + (oy * l->stride_h * l->in_w + ox * l->stride_w) * l->in_c;
@@ -58,7 +60,8 @@ static void max_pool_forward(const struct fleet_layer *l, const lane *x, lane *y
 
 /* The first of the largest inputs takes the delta. */
 static void max_pool_delta(const struct fleet_layer *l, const lane *x, lane *dx, const lane *dy) {
-    for (int32_t i = 0; i < l->in_h * l->in_w * l->in_c; i++) dx[i] = (lane){0};
+    const int32_t inputs = (int32_t)layer_inputs(l);
+    for (int32_t i = 0; i < inputs; i++) dx[i] = (lane){0};
     for (int32_t oy = 0; oy < l->out_h; oy++) {
         for (int32_t ox = 0; ox < l->out_w; ox++) {
             for (int32_t c = 0; c < l->in_c; c++, dy++) {

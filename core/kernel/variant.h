@@ -115,7 +115,7 @@ static lane group_learn(const struct fleet_network *net, const struct fleet_trai
                 batch_end(net, training, &batch, g.weights, done);
         }
     }
-    return loss * (1.0f / (float)(n * training->passes));
+    return loss * (1.0f / (float)((int64_t)n * training->passes));
 }
 
 int VARIANT(_learn)(const struct fleet_network *net, const struct fleet_training *training,

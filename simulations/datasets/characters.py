@@ -17,6 +17,9 @@ def find_characters(
 ) -> CharacterImages:
     """Return the best characters there are; their `source` says which.
 
+    It begins with "Omniglot" when they are read from a pack or from an archive of the author's
+    format, and only then.
+
     In this order: `data`; the pack or the author's archive in the folder that `TINYFLEET_DATA`
     names; the author's archive in the cache; the same freshly downloaded, if `download` allows it;
     scikit-learn's digits, with the reason why not Omniglot.
@@ -46,4 +49,4 @@ def find_characters(
         except DatasetError as error:
             reason = str(error)
     digits = load_digits()
-    return dataclasses.replace(digits, source=f"{digits.source}, instead of Omniglot: {reason}")
+    return dataclasses.replace(digits, source=f"{digits.source}; {reason}")

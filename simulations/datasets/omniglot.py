@@ -1,5 +1,6 @@
 """Omniglot (Lake, Salakhutdinov & Tenenbaum 2015): characters of alphabets, by 20 drawers each."""
 
+import hashlib
 import io
 import re
 import zipfile
@@ -90,6 +91,14 @@ class CharacterImages:
     def drawers(self) -> int:
         """How many images each class has."""
         return int(self.images.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of images and alphabets, not of the source."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(repr(self.alphabets).encode())
+        return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.images)

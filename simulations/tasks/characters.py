@@ -1,6 +1,7 @@
 """Characters: every device learns to tell a few characters apart, N ways, K shots."""
 
 import dataclasses
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -11,11 +12,16 @@ from tinyfleet.errors import DatasetError
 from tinyfleet.simulations.datasets.omniglot import SIDE, CharacterImages
 from tinyfleet.simulations.draws import Stream, distinct, integers, normals, uniforms
 from tinyfleet.simulations.tasks.drift import DRAWS, Drift, drifted
-from tinyfleet.simulations.tasks.split import Part, part_number, split_classes
+from tinyfleet.simulations.tasks.split import (
+    TURNS,
+    Part,
+    part_number,
+    shared_classes,
+    split_classes,
+)
 from tinyfleet.task import Floats, TaskBatch
 
 PIXELS = SIDE * SIDE
-TURNS = 4
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,12 @@ class Characters:
         """Say which characters these are."""
         return self.images.source
 
+    @property
+    def fingerprint(self) -> str:
+        """Tell populations of other drawings, seeds or episodes apart: 16 hexadecimal digits."""
+        told = repr((self.images.fingerprint, self.part, self.seed, self.episodes))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
     def classes(self, devices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return each device's classes in the order of its labels, `(n, ways)`."""
         key = (self.seed, Stream.CHARACTERS_CLASSES, part_number(self.part))
@@ -186,6 +198,7 @@ def characters_family(
     episodes: Episodes,
     *,
     whole: bool = False,
+    unseen: CharacterImages | None = None,
 ) -> Characters:
     """Return the population of `part`.
 
@@ -199,20 +212,46 @@ def characters_family(
         seed: seed of the population.
         episodes: what a device's problem looks like.
         whole: all characters belong to `part`, as those of a separate test file do.
+        unseen: those of a separate test file. A character that shares a drawing with them, in any
+            quarter turn, is left out, so that no device learns from what it is tested on.
 
     Raises:
         DatasetError: too few characters or drawers for the episodes.
     """
     total = len(images)
     ids = np.arange(total) if whole else split_classes(total, part)
+    note = ""
+    if unseen is not None:
+        ids, note = _apart(images, ids, unseen, f"{images.source}, {part} part", episodes.ways)
     chosen = dataclasses.replace(
         images,
         images=images.images[ids],
         alphabets=tuple(images.alphabets[i] for i in ids),
-        source=f"{images.source}; {part} part, {len(ids)} of {total} classes",
+        source=f"{images.source}; {part} part, {len(ids)} of {total} classes{note}",
     )
     turned = part == "train" or len(ids) < episodes.ways
     return Characters(quarter_turns(chosen) if turned else chosen, part, seed, episodes)
+
+
+def _apart(
+    images: CharacterImages,
+    ids: NDArray[np.int64],
+    unseen: CharacterImages,
+    place: str,
+    ways: int,
+) -> tuple[NDArray[np.int64], str]:
+    """Return those of `ids` that share no drawing with `unseen`, and how many were left out."""
+    shared = shared_classes(images.images[ids], unseen.images)
+    left, out = ids[~shared], int(shared.sum())
+    if not out:
+        return left, " (none left out: the test file holds none of them)"
+    if len(left) < ways:
+        raise DatasetError(
+            f"{place}: expected at least {ways} classes, the ways, that the test file does not "
+            f"hold, got {len(left)}; test on characters that the training data lack"
+        )
+    noun, them = ("class", "it") if out == 1 else ("classes", "them")
+    return left, f" ({out} {noun} left out: the test file holds {them})"
 
 
 def quarter_turns(images: CharacterImages) -> CharacterImages:

@@ -31,6 +31,15 @@ class TaskFamily(Protocol):
         """One sentence: which data, from where, which part, how many classes."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of all that decides its batches: settings, seed and data.
+
+        Equal for equal families in any process, so that a run can tell whether it goes on with the
+        data that it began with. Where data were read from has no part in it.
+        """
+        ...
+
     def batch(self, devices: NDArray[np.int64], round_number: int) -> TaskBatch:
         """Return the tasks of `devices`, `(n,)`, in round `round_number`."""
         ...

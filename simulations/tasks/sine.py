@@ -1,5 +1,6 @@
 """Sine curves: every device knows a few points of its own curve y = a sin(b x + c)."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -96,6 +97,11 @@ class Sine:
         """Say which curves these are."""
         words = [f"{name} in [{low:.4g}, {high:.4g}]" for name, (low, high) in self._ranges()]
         return f"sine curves a sin(b x + c), {self.part} part, drawn with {', '.join(words)}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell populations of other fields apart: 16 hexadecimal digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def curves(self, devices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return amplitude a, frequency b and phase c of each device, `(n, 3)`."""

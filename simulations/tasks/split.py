@@ -1,4 +1,4 @@
-"""Splits a population into three parts that never meet: training, validation and test."""
+"""Splits a population into three parts that never meet, and keeps them apart from other files."""
 
 from typing import Literal
 
@@ -14,6 +14,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 # Of Omniglot's 964 background characters; other data are split in the same proportions.
 WHOLE, VALIDATION, TEST = 964, 64, 200
 LEAST = 5  # classes of a small part, as long as a quarter of all is as many
+TURNS = 4  # quarter turns until a drawing is itself again
 
 
 def part_number(part: Part) -> int:
@@ -58,3 +59,27 @@ def split_classes(classes: int, part: Part) -> NDArray[np.int64]:
     order = np.argsort(uniforms((0, Stream.SPLIT), np.arange(classes), 1)[:, 0], kind="stable")
     held_out, tuned_on, learned = np.split(order, [test, test + validation])
     return np.sort((learned, tuned_on, held_out)[number])
+
+
+def shared_classes(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which classes of `images` hold a drawing of `others`, turned or not, `(classes,)`.
+
+    Drawings are the same when every pixel is, in any of four quarter turns.
+
+    Args:
+        images: `(classes, drawers, side, side)`.
+        others: `(other classes, other drawers, side, side)`.
+    """
+    known = set(_drawings(others))
+    shared = np.zeros(len(images), np.bool_)
+    for turn in range(TURNS):
+        found = [drawing in known for drawing in _drawings(np.rot90(images, turn, axes=(2, 3)))]
+        shared |= np.array(found, np.bool_).reshape(images.shape[:2]).any(axis=1)
+    return shared
+
+
+def _drawings(images: NDArray[np.uint8]) -> list[bytes]:
+    """Return the pixels of each drawing, one after the other."""
+    size = images.shape[2] * images.shape[3]
+    pixels = np.ascontiguousarray(images).tobytes()
+    return [pixels[first : first + size] for first in range(0, len(pixels), size)]
