@@ -22,6 +22,7 @@ from tinyfleet import envelope
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.fleet import Fleet
 from tinyfleet.mean import mean_of_updates
+from tinyfleet.messages import CommonAssignment
 
 
 def client_app(fleet_of: Callable[[Context], Fleet]) -> ClientApp:
@@ -72,7 +73,7 @@ def _train(message: Message, fleet: Fleet) -> Message:
     weights = envelope.weights_from_npy(arrays["weights"].data)
     assignment = envelope.assignment_from_config(config, weights)
     devices = fleet.devices
-    updates = fleet.run(dict.fromkeys(devices, assignment))
+    updates = fleet.run(CommonAssignment(assignment, (devices,)))
     mean = mean_of_updates(
         weights, updates, assignment.round, envelope.weighting_from_config(config)
     )

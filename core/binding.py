@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from tinyfleet._kernel import ffi, lib
 from tinyfleet.errors import KernelError
-from tinyfleet.messages import Training
+from tinyfleet.messages import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, Training
 from tinyfleet.plan import Plan
 
 Floats = NDArray[np.float32]
 
-ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON = 0.0, 0.999, 1e-8  # Reptile 2018 sets beta1 to 0
 _OPTIMIZERS = ("sgd", "adam")
 _ALIGNMENT = 64  # bytes: the widest vector
 

@@ -7,6 +7,7 @@ so that its own strategies find what they look for.
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -125,6 +126,13 @@ class Refusal:
     reason: str
 
 
+# An error reply has room for a code and a text alone, so the text carries the numbers.
+_REFUSED = (
+    "updates refused: {}, parameters received: {}, sent: {}; "
+    "each of another round, of another length or not finite"
+)
+_NUMBERS = re.compile(re.escape(_REFUSED).replace(re.escape("{}"), "([0-9]{1,15})"), re.ASCII)
+
 NOT_TRAINING = Refusal(UNSUPPORTED, "a fleet only trains; judge the weights on the server")
 NO_ANSWER = Refusal(SILENT, "no device of this node answered")
 
@@ -135,8 +143,7 @@ def answer_from_mean(mean: Mean, round_number: int, device: int) -> Reply | Refu
     if tally.devices == 0 and tally.refused == 0:
         return NO_ANSWER
     if tally.devices == 0:
-        reason = f"{tally.refused} updates refused: wrong round, wrong length or not finite"
-        return Refusal(REFUSED, reason)
+        return Refusal(REFUSED, _REFUSED.format(tally.refused, tally.received, tally.sent))
     returned: dict[str, int | bytes] = {"server-round": round_number, "device": device}
     if mean.entries is not None:
         indices = np.flatnonzero(mean.entries)
@@ -193,12 +200,18 @@ def mean_from_reply(
     return Mean(weights.astype(np.float64), total, entries, tally)
 
 
-def refused_by(refusal: Refusal) -> int:
-    """Return how many updates came and were refused where a node answered with `refusal`."""
+def refused_by(refusal: Refusal) -> Tally:
+    """Return what came and was refused where a node answered with `refusal`.
+
+    A text that is not exactly that of `answer_from_mean` counts as one update of unknown size.
+    """
     if refusal.code != REFUSED:
-        return 0
-    count = refusal.reason.partition(" ")[0]
-    return max(1, int(count)) if count.isdecimal() else 1
+        return Tally()
+    found = _NUMBERS.fullmatch(refusal.reason)
+    if found is None:
+        return Tally(refused=1)
+    refused, received, sent = (int(number) for number in found.groups())
+    return Tally(refused=max(1, refused), received=received, sent=sent)
 
 
 def weights_to_npy(weights: Floats) -> bytes:
@@ -209,22 +222,30 @@ def weights_to_npy(weights: Floats) -> bytes:
 def weights_from_npy(data: bytes) -> Floats:
     """Return the vector in the bytes of a .npy file, without a copy where it is float32 already.
 
+    Nothing of the bytes is evaluated: the header must be numpy's own of format 1.0, and as many
+    numbers must follow as it says.
+
     Raises:
         NetworkError: it is no .npy file, or not of one vector of floating-point numbers.
     """
-    header = _npy_header(max(0, len(data) - _HEADER_BYTES) // 4)
-    if data.startswith(header):
+    count = max(0, len(data) - _HEADER_BYTES) // 4
+    header = _npy_header(count)
+    if data.startswith(header) and len(data) == len(header) + 4 * count:
         return np.frombuffer(data, np.dtype("<f4"), offset=len(header))
-    try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise NetworkError(f"weights: expected the bytes of a .npy file, got {error}") from error
-    if array.ndim != 1 or array.dtype.kind != "f":
+    found = _NPY.match(data)
+    if found is None or int.from_bytes(found["length"], "little") != found.end() - _PREFIX_BYTES:
         raise NetworkError(
-            f"weights: expected one vector of floats, got {array.dtype} {array.shape}"
+            f"weights: expected a .npy file of one vector of floats, got {data[:96]!r}; "
+            "write it with numpy.save"
+        )
+    dtype, content = np.dtype(found["descr"].decode()), data[found.end() :]
+    if len(content) != dtype.itemsize * int(found["count"]):
+        raise NetworkError(
+            f"weights: expected {int(found['count'])} numbers of {dtype.itemsize} bytes behind the "
+            f"header of the .npy file, got {len(content)} bytes; it is cut short or has grown"
         )
     with np.errstate(over="ignore"):
-        return np.asarray(array, np.float32)
+        return np.frombuffer(content, dtype).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -237,6 +258,12 @@ def _npy_header(parameters: int) -> bytes:
 
 
 _HEADER_BYTES = len(_npy_header(0))
+_PREFIX_BYTES = 10  # magic, version, length of what follows
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<descr>[<>]f[248])', "
+    rb"'fortran_order': (?:False|True), 'shape': \((?P<count>[0-9]{1,9}),\), \} *\n",
+    re.DOTALL,
+)
 
 
 def _read(
@@ -279,7 +306,8 @@ def _entries(
     weights = np.frombuffer(_bytes(returned, "entry-weights", 8), np.dtype("<f8"))
     good = len(indices) == len(weights) and bool((weights > 0).all() and (weights <= total).all())
     if good and len(indices):
-        good = bool(indices[0] >= 0 and indices[-1] < parameters and (np.diff(indices) > 0).all())
+        inside = indices[0] >= 0 and indices[-1] < parameters
+        good = bool(inside and (indices[1:] > indices[:-1]).all())
     if not good:
         raise TrainingError(
             f"reply.indices: expected ascending places below {parameters}, each with a weight in "

@@ -50,7 +50,7 @@ class Learned:
 
     weights: Floats
     losses: Floats
-    examples: NDArray[np.int32]
+    examples: NDArray[np.int64]
 
 
 def rows(x: Floats) -> Floats:
@@ -74,7 +74,7 @@ def follow(
     if assignment.local:
         return _reconstruct(engine, assignment, tasks, devices, (x, y))
     weights, losses = engine.train(training, assignment.weights, x, y, frozen)
-    return Learned(weights, losses, tasks.counts * np.int32(training.passes))
+    return Learned(weights, losses, tasks.counts * np.int64(training.passes))
 
 
 def _reconstruct(
@@ -95,7 +95,7 @@ def _reconstruct(
     rebuilt, first = engine.train(training, start, *support, others | frozen)
     weights, second = engine.train(training, rebuilt, queries, tasks.query_y, local | frozen)
     losses = ((first * s + second * q) / (s + q)).astype(np.float32)
-    return Learned(weights, losses, np.full(len(devices), (s + q) * training.passes, np.int32))
+    return Learned(weights, losses, np.full(len(devices), (s + q) * training.passes, np.int64))
 
 
 def local_start(network: Layout, assignment: Assignment, devices: Sequence[int]) -> Floats:
@@ -156,41 +156,37 @@ def received(network: Layout, assignment: Assignment) -> int:
 def to_update(
     device: int,
     assignment: Assignment,
-    learned: tuple[Floats, np.float32, np.int32],
+    learned: tuple[Floats, np.float32, int],
     places: NDArray[np.int32] | None,
     down: int,
 ) -> Update:
     """Pack what one device learned, its top share by size of change first chosen, then ordered.
 
     Equal changes are taken from the lower place, so that every machine returns the same entries.
+    A device that has diverged returns every entry that it may, whatever its share, so that nothing
+    hides the NaN or infinity for which its update is refused.
     """
     weights, loss, examples = learned
     values, indices = weights, places
     if places is not None:
         values = weights[places]
-    if assignment.share < 1.0:
+    if assignment.share < 1.0 and np.isfinite(weights).all():
         if indices is None:
             indices = np.arange(len(weights), dtype=np.int32)
-        moved = np.abs(values - assignment.weights[indices])
+        with np.errstate(over="ignore"):
+            moved = np.abs(values - assignment.weights[indices])
         count = max(1, round(assignment.share * len(indices)))
         chosen = np.sort(np.argsort(-moved, kind="stable")[:count])
         values, indices = values[chosen], indices[chosen]
-    return Update(device, assignment.round, values, indices, int(examples), float(loss), down)
+    return Update(device, assignment.round, values, indices, examples, float(loss), down)
 
 
 def learn_one(engine: Engine, assignment: Assignment, task: Task, device: int) -> Update:
     """Follow `assignment` on the task of one device, after checking both."""
-    tasks = TaskBatch(
-        task.support_x[None],
-        task.support_y[None],
-        task.query_x[None],
-        task.query_y[None],
-        np.array([len(task.support_x)], np.int32),
-    )
-    network = engine.network
+    tasks, network = task.alone(), engine.network
     check_assignment(network, assignment)
     check_tasks(network, tasks)
     result = follow(engine, assignment, tasks, [device])
-    learned = (result.weights[0], result.losses[0], result.examples[0])
+    learned = (result.weights[0], result.losses[0], int(result.examples[0]))
     places = returned(network, assignment)
     return to_update(device, assignment, learned, places, received(network, assignment))

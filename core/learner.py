@@ -13,6 +13,8 @@ class Learner(Protocol):
         """Follow `assignment` on `task` and return what `device` has learned.
 
         Raises:
-            NetworkError: the vector or the examples do not fit the network.
+            NetworkError: the vector, a named layer or the examples do not fit the network.
+            TrainingError: there are local layers, but no query to learn the others from.
+            DatasetError: the examples are not finite.
         """
         ...

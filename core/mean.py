@@ -23,8 +23,8 @@ class Tally:
         refused: updates that came and were not taken; see `refusal`.
         examples: samples that the taken devices learned from.
         loss: mean loss over those samples; NaN when there are none.
-        received: parameters that travelled to the taken devices.
-        sent: parameters that travelled back from them.
+        received: parameters that travelled to the devices, refused ones included.
+        sent: parameters that travelled back from them, refused ones included.
     """
 
     devices: int = 0
@@ -81,6 +81,9 @@ def mean_of_updates(
 ) -> Mean:
     """Return the mean of the sound ones among `updates`; the others are only counted.
 
+    What travelled for a refused update counts as communicated, too, unless it says of itself or
+    brings more numbers than the vector has.
+
     Sums are float64 and in the order of the updates, and one update is held at a time: the same
     updates in the same order give the same bytes, however they were cut into chunks.
 
@@ -94,7 +97,7 @@ def mean_of_updates(
     by_examples = weighting == "examples"
     for update in updates:
         if refusal(update, len(weights), round_number) is not None:
-            total.refused += 1
+            total.refuse(update)
             continue
         total.add_values(update.values, update.indices, update.examples if by_examples else 1)
         total.devices += 1
@@ -116,20 +119,20 @@ def mean_of_means(weights: Floats, means: Iterable[Mean]) -> Mean:
     for mean in means:
         tally = mean.tally
         total.refused += tally.refused
+        total.received += tally.received
+        total.sent += tally.sent
         if tally.devices == 0:
             continue
         total.add_mean(mean)
         total.devices += tally.devices
         total.examples += tally.examples
         total.loss += tally.loss * tally.examples
-        total.received += tally.received
-        total.sent += tally.sent
     return total.mean()
 
 
-def nothing(weights: Floats, refused: int = 0) -> Mean:
-    """Return the mean of no update at all: the received weights."""
-    return Mean(weights.astype(np.float64), 0.0, None, Tally(refused=refused))
+def nothing(weights: Floats, tally: Tally) -> Mean:
+    """Return the mean of no update at all, the received weights; `tally` says what was refused."""
+    return Mean(weights.astype(np.float64), 0.0, None, tally)
 
 
 def _ascending_below(indices: NDArray[np.int32], parameters: int) -> bool:
@@ -150,6 +153,13 @@ class _Sum:
         self.scaled = np.empty(len(weights))
         self.devices = self.refused = self.examples = self.received = self.sent = 0
         self.loss = 0.0
+
+    def refuse(self, update: Update) -> None:
+        self.refused += 1
+        sent, most = update.values.size, len(self.weights)
+        if sent <= most and 0 <= update.received <= most:
+            self.received += update.received
+            self.sent += sent
 
     def add_values(self, values: Floats, indices: NDArray[np.int32] | None, weight: float) -> None:
         self.total += weight
@@ -180,7 +190,8 @@ class _Sum:
 
     def mean(self) -> Mean:
         if self.devices == 0:
-            return nothing(self.weights, self.refused)
+            tally = Tally(refused=self.refused, received=self.received, sent=self.sent)
+            return nothing(self.weights, tally)
         tally = Tally(
             self.devices,
             self.refused,

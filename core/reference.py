@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet import elementary
-from tinyfleet.messages import Training
+from tinyfleet.messages import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, Training
 from tinyfleet.plan import KINDS, Plan, Row
 
 Floats = NDArray[np.float32]
 F = np.float32
-ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON = F(0.0), F(0.999), F(1e-8)
+_BETA1, _BETA2, _EPSILON = F(ADAM_BETA1), F(ADAM_BETA2), F(ADAM_EPSILON)
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _batch_step(
     plan: Plan, vector: Floats, start: Floats, total: Floats, training: Training, m: _Moments
 ) -> None:
     rate, pull = F(training.rate), F(training.proximal)
-    m.power1, m.power2 = m.power1 * ADAM_BETA1, m.power2 * ADAM_BETA2
+    m.power1, m.power2 = m.power1 * _BETA1, m.power2 * _BETA2
     for row in plan.rows:
         if not row.trainable:
             continue
@@ -311,9 +311,9 @@ def _batch_step(
         if pull != 0:
             g = g + pull * (vector[at] - start[at])
         if training.optimizer == "adam":
-            m.first[at] = ADAM_BETA1 * m.first[at] + (F(1) - ADAM_BETA1) * g
-            m.second[at] = ADAM_BETA2 * m.second[at] + (F(1) - ADAM_BETA2) * (g * g)
-            root = np.sqrt(m.second[at] / (F(1) - m.power2)) + ADAM_EPSILON
+            m.first[at] = _BETA1 * m.first[at] + (F(1) - _BETA1) * g
+            m.second[at] = _BETA2 * m.second[at] + (F(1) - _BETA2) * (g * g)
+            root = np.sqrt(m.second[at] / (F(1) - m.power2)) + _EPSILON
             vector[at] -= rate * ((m.first[at] / (F(1) - m.power1)) / root)
         else:
             vector[at] -= rate * g

@@ -12,7 +12,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Task:
-    """What one device has to learn: it adapts to `support` and is judged on `query`.
+    """What one device has to learn: it adapts to `support`; `query` is other data of the same kind.
+
+    A device learns from its query only where an assignment names local layers: TinyMetaFed rebuilds
+    those on the support, then learns the others on the query. Whoever judges keeps to tasks
+    that no device has learned from.
 
     Targets are what the network's loss compares outputs with: real values for mean square,
     0 or 1 for sigmoid cross-entropy, one-hot rows for softmax cross-entropy.
@@ -20,7 +24,7 @@ class Task:
     Attributes:
         support_x: examples in the order of the stream, `(s, *input_shape)` float32.
         support_y: their targets, `(s, outputs)` float32.
-        query_x: examples that are never learned from, `(q, *input_shape)` float32.
+        query_x: more examples, `(q, *input_shape)` float32; q may be 0.
         query_y: their targets, `(q, outputs)` float32.
     """
 
@@ -28,6 +32,16 @@ class Task:
     support_y: Floats
     query_x: Floats
     query_y: Floats
+
+    def alone(self) -> "TaskBatch":
+        """Return the batch of this one task."""
+        return TaskBatch(
+            self.support_x[None],
+            self.support_y[None],
+            self.query_x[None],
+            self.query_y[None],
+            np.array([len(self.support_x)], np.int32),
+        )
 
 
 @dataclass(frozen=True)

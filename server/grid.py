@@ -4,10 +4,10 @@ The only module that touches names which Flower keeps to itself: a run and the i
 which Flower's `Message` looks up when it is made.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
+from operator import itemgetter
 
 from flwr.app import (
     ArrayRecord,
@@ -26,7 +26,7 @@ from tinyfleet import envelope
 from tinyfleet.errors import TrainingError
 from tinyfleet.fleet import Fleet
 from tinyfleet.mean import Weighting, mean_of_updates
-from tinyfleet.messages import Assignment, Update
+from tinyfleet.messages import Assignment, CommonAssignment, Update
 from tinyfleet.server.strategy import from_arrays, to_arrays
 
 
@@ -125,20 +125,14 @@ class FleetGrid(Grid):
     def _train(self, group: list[Message], timeout: float | None) -> Iterator[Message]:
         order = _read_content(group[0].content)
         nodes = [self._devices_of(message.metadata.dst_node_id) for message in group]
-        asked = {device: order.assignment for devices in nodes for device in devices}
-        # Nodes in the order of their devices: bisection finds whose update comes next.
-        present = sorted((node[0], i) for i, node in enumerate(nodes) if len(node))
-        firsts = [first for first, _ in present]
-        places = [i for _, i in present]
-
-        def place(update: Update) -> int:
-            return places[bisect_right(firsts, update.device) - 1]
-
-        updates = (u for u in self._fleet.run(asked, timeout) if u.device in asked) if asked else ()
+        asked = CommonAssignment(order.assignment, nodes)
+        updates = self._fleet.run(asked, timeout) if asked else ()
+        placed = ((asked.group_of(update.device), update) for update in updates)
+        wanted = ((i, update) for i, update in placed if i is not None)
         waiting = 0
-        for i, of_node in groupby(updates, key=place):
+        for i, of_node in groupby(wanted, key=itemgetter(0)):
             yield from (_refuse(message, envelope.NO_ANSWER) for message in group[waiting:i])
-            yield _reply(group[i], order, of_node, int(nodes[i][0]))
+            yield _reply(group[i], order, (update for _, update in of_node), int(nodes[i][0]))
             waiting = i + 1
         yield from (_refuse(message, envelope.NO_ANSWER) for message in group[waiting:])
 

@@ -135,7 +135,7 @@ def constant(step: float) -> Schedule:
 
 
 def linear(start: float, end: float, rounds: int) -> Schedule:
-    """Return a step that goes from `start` in round 1 straight to `end` after `rounds` rounds.
+    """Return a step that goes from `start` > 0 in round 1 straight to `end` >= 0 after `rounds`.
 
     As in Reptile 2018 the last of the rounds still takes a step: `end` is reached just after it,
     and kept.
@@ -144,6 +144,8 @@ def linear(start: float, end: float, rounds: int) -> Schedule:
         >>> [linear(1.0, 0.0, 4)(i) for i in (1, 2, 4, 5, 9)]
         [1.0, 0.75, 0.25, 0.0, 0.0]
     """
+    _positive("start", start)
+    _not_negative("end", end)
     _positive("rounds", rounds)
     return lambda i: start + (end - start) * min(1.0, (i - 1) / rounds)
 
@@ -152,13 +154,16 @@ def warm_restart(low: float, high: float, period: int, decay: float = 0.0) -> Sc
     """Return TinyMetaFed's cosine step that starts anew every `period` rounds.
 
     lr(i) = low + (high - low - floor(i / period) * decay) * (1 + cos(pi * (i mod period) / period))
-    / 2, with i = 0 in round 1, so that the first round takes the whole of `high`. The range
-    never falls below zero, however many restarts have lowered it.
+    / 2, with i = 0 in round 1, so that the first round takes the whole of `high` > 0, and goes
+    towards `low` >= 0. The range never falls below zero, however many restarts have lowered it.
 
     Example:
         >>> [round(warm_restart(0.1, 0.9, 4, decay=0.2)(i), 3) for i in (1, 3, 5, 7)]
         [0.9, 0.5, 0.7, 0.4]
     """
+    _positive("high", high)
+    _not_negative("low", low)
+    _not_negative("decay", decay)
     _positive("period", period)
 
     def step(round_number: int) -> float:
@@ -176,3 +181,8 @@ def _schedule(step: float | Schedule) -> Schedule:
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise TrainingError(f"{name}: expected a finite number above 0, got {value}")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise TrainingError(f"{name}: expected a finite number, 0 or more, got {value}")

@@ -132,8 +132,10 @@ class MetaStrategy(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the new weights, None when no device gave a sound update, and the round's tally.
 
-        A node's silence, error or damaged reply is logged and left out. The metrics are
-        those of a node's reply, over all of them; the loss of a round without any is NaN.
+        A node's silence, error or damaged reply is logged and left out; what a damaged reply
+        says of itself is not believed, so only those of refused updates count as communicated. The
+        metrics are those of a node's reply, over all of them; the loss of a round without any
+        is NaN.
         """
         round_number = self._round(server_round)
         if isinstance(replies, list):
@@ -175,7 +177,7 @@ class MetaStrategy(Strategy):
     def _mean(self, message: Message, round_number: int) -> Mean:
         if message.has_error():
             refusal = envelope.Refusal(message.error.code, message.error.reason or "")
-            self._leave_out(message, refusal.reason)
+            self._leave_out(message, f"{refusal.reason:.200}")
             return nothing(self._weights, envelope.refused_by(refusal))
         try:
             return envelope.mean_from_reply(
@@ -186,7 +188,7 @@ class MetaStrategy(Strategy):
             )
         except (TrainingError, NetworkError) as error:
             self._leave_out(message, str(error))
-            return nothing(self._weights, refused=1)
+            return nothing(self._weights, Tally(refused=1))
 
     def _leave_out(self, message: Message, reason: str) -> None:
         _log.info("\t> Left out node %d: %s", message.metadata.src_node_id, reason)

@@ -5,13 +5,12 @@ and block, not the fleet. A device's update depends on its own task and assignme
 chunk nor workers nor lanes change a single byte.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +30,7 @@ from tinyfleet.follow import (
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Update
 from tinyfleet.network import Network
+from tinyfleet.simulations.cores import cores
 from tinyfleet.simulations.tasks.family import TaskFamily
 from tinyfleet.task import TaskBatch
 
@@ -69,7 +69,7 @@ class _Learning:
         parts = [part.result() for part in self.parts]
         weights = [row for part in parts for row in part.weights]
         losses = [loss for part in parts for loss in part.losses]
-        examples = [count for part in parts for count in part.examples]
+        examples = [count for part in parts for count in part.examples.tolist()]
         places, down = returned(network, assignment), received(network, assignment)
         for device, at in zip(self.devices, self.places, strict=True):
             learned = (weights[at], losses[at], examples[at])
@@ -107,7 +107,7 @@ class SimulatedFleet:
                 raise TrainingError(f"{name}: expected 1 or more, got {value}")
         self.network = network
         self.tasks = tasks
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or cores()
         self.chunk = chunk
         self._kernel = Kernel(network, variant or variants()[-1])
         self._devices = range(devices)
@@ -127,16 +127,19 @@ class SimulatedFleet:
         del timeout
         with ThreadPoolExecutor(self.workers) as pool:
             for _, items in groupby(assignments.items(), key=lambda item: id(item[1])):
-                asked = list(items)
-                yield from self._follow(pool, asked[0][1], [device for device, _ in asked])
+                yield from self._follow(pool, items)
 
     def _follow(
-        self, pool: ThreadPoolExecutor, assignment: Assignment, devices: Sequence[int]
+        self, pool: ThreadPoolExecutor, asked: Iterator[tuple[int, Assignment]]
     ) -> Iterator[Update]:
+        """Follow one assignment; a chunk of devices is taken from `asked` when its turn comes."""
+        device, assignment = next(asked)
         check_assignment(self.network, assignment)
         size = self.chunk or self._fitting_chunk
-        block = self._block(min(size, len(devices)))
-        drawn = _ahead(self._draw(pool, assignment.round, _chunks(devices, size)), size)
+        chunks = _chunks(chain((device,), (device for device, _ in asked)), size)
+        first = next(chunks)
+        block = self._block(len(first))
+        drawn = _ahead(self._draw(pool, assignment.round, chain((first,), chunks)), size)
         learning = self._learn(pool, assignment, drawn, block)
         for some in _ahead(learning, block * 2 * self.workers):
             yield from some.updates(assignment, self.network)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from tinyfleet.simulations import published
 from tinyfleet.simulations.comparison import (
+    NOTHING,
     Comparison,
     Reference,
     Row,
@@ -29,6 +31,7 @@ from tinyfleet.simulations.svg import (
     SOFT,
     STYLE,
     logarithmic,
+    place,
     plain,
     to_svg,
 )
@@ -82,10 +85,10 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
     if ways > 1:
         upper.axhline(100 / ways, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
         last = max(row.shots for row in rows)
-        upper.text(_place(last), 100 / ways + 1.2, "chance", color=SOFT, ha="right")
+        upper.text(place(last), 100 / ways + 1.2, "chance", color=SOFT, ha="right")
     for reference in comparison.references:
         upper.plot(
-            _place(list(reference.values)),
+            place(list(reference.values)),
             list(reference.values.values()),
             color=METHOD_COLOURS[reference.method],
             linestyle="none" if reference.differs else (0, (5, 2)),
@@ -98,7 +101,7 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
     for row in rows:
         upper.annotate(
             comparison.show(row.ours.mean),
-            (float(_place(row.shots)), row.ours.mean),
+            (float(place(row.shots)), row.ours.mean),
             xytext=((0, 7) if row.shots else (0, -14)) if classes else (-15, -13),
             textcoords="offset points",
             ha="center",
@@ -109,7 +112,7 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
     _score_axis(upper, comparison)
     handles, labels = upper.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2)
-    lower.set_xticks(_place([row.shots for row in rows]), [f"{row.shots:,}" for row in rows])
+    lower.set_xticks(place([row.shots for row in rows]), [f"{row.shots:,}" for row in rows])
     lower.set_xlabel(f"{'shots a class' if classes else 'points'} to fine-tune on")
     return Plot(
         "shots",
@@ -136,7 +139,7 @@ def _differences(axes: Axes, rows: Sequence[Row], reference: Reference) -> None:
     """Draw how far ours are from a reference that measured the same; with intervals."""
     gaps = [(row, gap) for row in rows if (gap := difference(row, reference)) is not None]
     axes.errorbar(
-        _place([row.shots for row, _ in gaps]),
+        place([row.shots for row, _ in gaps]),
         [gap for _, gap in gaps],
         yerr=[row.ours.ci95 for row, _ in gaps],
         color=OURS,
@@ -153,7 +156,7 @@ def _differences(axes: Axes, rows: Sequence[Row], reference: Reference) -> None:
 def _ours(axes: Axes, rows: Sequence[Row], label: str, *, thin: bool) -> None:
     """Draw our scores with their intervals."""
     axes.errorbar(
-        _place([row.shots for row in rows]),
+        place([row.shots for row in rows]),
         [row.ours.mean for row in rows],
         yerr=[row.ours.ci95 for row in rows],
         color=OURS,
@@ -209,7 +212,8 @@ def _learning_curve(rounds: Rounds, comparison: Comparison) -> Plot:
         "learning",
         "Learning curve: loss in training, score on validation tasks",
         to_svg(figure, "learning"),
-        f"The mean loss goes from {first:.3g} to {last:.3g} in {len(rounds.number):,} rounds.",
+        f"The mean loss goes from {_written(first)} to {_written(last)} in "
+        f"{len(rounds.number):,} rounds.",
         "Each sample is scored before it is learned, so the loss is one on new data." + band,
     )
 
@@ -335,16 +339,15 @@ def _fine_tuned(example: Example) -> Plot:
     axes.set(xlabel="x", ylabel="y")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.2)
     before, after = (
-        float(np.mean((y - example.truth) ** 2)) for y in (example.before, example.after)
+        _written(np.mean((y - example.truth) ** 2)) for y in (example.before, example.after)
     )
     points = len(example.support_x)
     return Plot(
         "example",
         f"One sine that no device has seen, before and after fine-tuning on {points} points",
         to_svg(figure, "example"),
-        f"Fine-tuning on {points} points takes the mean square error from {before:.3g} "
-        f"to {after:.3g}.",
-        f"Mean square error {before:.3g} before, {after:.3g} after. One curve shows what happens; "
+        f"Fine-tuning on {points} points takes the mean square error from {before} to {after}.",
+        f"Mean square error {before} before, {after} after. One curve shows what happens; "
         "the table says how well it goes on average.",
     )
 
@@ -389,7 +392,5 @@ def _scores(rounds: Rounds) -> list[tuple[str, list[float]]]:
     return series
 
 
-def _place(shots: ArrayLike) -> Numbers:
-    """Return where shots stand on the axis: doublings are one apart, and 0 is one before 1."""
-    count = np.asarray(shots, np.float64)
-    return np.where(count > 0, 1 + np.log2(np.maximum(count, 1)), 0.0)
+def _written(value: float | np.floating[Any]) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else NOTHING

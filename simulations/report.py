@@ -174,7 +174,7 @@ def headline(result: Result, comparison: Comparison) -> str:
             as_good = "as good as" if verdict == "even" else f"{verdict} than"
             more = more_communication(result, reference)
             return f"{sentence}, {as_good} the published {value} of {name}" + (
-                f", {more}." if more else "."
+                f", {'and' if verdict == 'worse' else 'but'} {more}." if more else "."
             )
     return f"{sentence}."
 

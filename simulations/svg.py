@@ -9,9 +9,11 @@ import io
 import re
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
 
 INK, SOFT, GRID = "#1b2530", "#5b6875", "#dfe4e9"
 OURS = "#0072b2"
@@ -74,6 +76,12 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
 def plain() -> Formatter:
     """Return a formatter that writes ticks without powers of ten: 0.05, 1,000."""
     return FuncFormatter(lambda value, _: f"{value:,.10g}")
+
+
+def place(shots: ArrayLike) -> NDArray[np.float64]:
+    """Return where shots stand on the axis: doublings are one apart, and 0 is one before 1."""
+    count = np.asarray(shots, np.float64)
+    return np.where(count > 0, 1 + np.log2(np.maximum(count, 1)), 0.0)
 
 
 def to_svg(figure: Figure, name: str) -> str:

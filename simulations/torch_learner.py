@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from tinyfleet.binding import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.follow import local_start, received, returned, to_update
-from tinyfleet.messages import Assignment, Training, Update
+from tinyfleet.messages import (
+    ADAM_BETA1,
+    ADAM_BETA2,
+    ADAM_EPSILON,
+    Assignment,
+    Training,
+    Update,
+)
 from tinyfleet.network import Loss, Network, check_layers, check_weights
 from tinyfleet.simulations.torch_model import TorchModel, module_model, network_model
 from tinyfleet.task import Task, TaskBatch, check_finite
@@ -76,19 +82,12 @@ class TorchLearner:
 
     def learn(self, assignment: Assignment, task: Task, device: int = 0) -> Update:
         """See `tinyfleet.Learner`."""
-        tasks = TaskBatch(
-            task.support_x[None],
-            task.support_y[None],
-            task.query_x[None],
-            task.query_y[None],
-            np.array([len(task.support_x)], np.int32),
-        )
-        weights, losses = self._follow(self._alone, assignment, tasks, (device,))
+        weights, losses = self._follow(self._alone, assignment, task.alone(), (device,))
         samples = len(task.support_x) + (len(task.query_x) if assignment.local else 0)
         return to_update(
             device,
             assignment,
-            (weights[0], losses[0], np.int32(samples * assignment.training.passes)),
+            (weights[0], losses[0], samples * assignment.training.passes),
             returned(self.model, assignment),
             received(self.model, assignment),
         )

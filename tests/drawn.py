@@ -58,10 +58,13 @@ def layers_for(draw: st.DrawFn, shape: Shape) -> Layer:
 
 
 @st.composite
-def networks(draw: st.DrawFn, most: int = 6) -> Network:
-    """Draw a network of up to `most` layers, and one more where it has to end in a vector."""
+def networks(draw: st.DrawFn, most: int = 6, largest: tuple[int, int, int] = (9, 12, 5)) -> Network:
+    """Draw a network of up to `most` layers, and one more where it has to end in a vector.
+
+    Its input is a vector, or an image of up to `largest`: height, width, channels.
+    """
     features = st.tuples(st.integers(1, 9))
-    image = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 5))
+    image = st.tuples(*(st.integers(1, size) for size in largest))
     shape: Shape = draw(st.one_of(features, image))
     input_shape = shape
     layers: list[Layer] = []

@@ -1,4 +1,4 @@
-"""A run that diverged, whose scores are null, has a page and a table that say so and do not fail."""
+"""A run that diverged, whose scores are null, has a page and a table all the same."""
 
 import io
 import json
@@ -92,9 +92,7 @@ def test_numbers_of_older_runs_that_are_no_json_are_dashes_too(tmp_path: Path) -
 
 
 def test_a_loss_or_score_that_is_null_is_read_as_not_a_number(tmp_path: Path) -> None:
-    rounds = read_run(
-        writer(tmp_path)("characters", rounds=diverged_rounds("characters"))
-    ).rounds
+    rounds = read_run(writer(tmp_path)("characters", rounds=diverged_rounds("characters"))).rounds
 
     assert np.isnan(rounds.loss).all()
     assert [list(e.accuracy) for e in rounds.evaluations] == [[8]] * 5
@@ -105,8 +103,8 @@ def test_a_fine_tuning_that_diverged_is_drawn(tmp_path: Path) -> None:
     folder = writer(tmp_path)("sine")
     x, gone = np.linspace(-5, 5, 50), np.full(50, np.nan)
     gone[0] = np.inf
-    curves = {"x": x, "truth": np.sin(x), "before": -np.sin(x), "after": gone}
-    np.savez(folder / "example.npz", support_x=x[:8], support_y=x[:8], **curves)
+    path, y, few = folder / "example.npz", np.sin(x), x[:8]
+    np.savez(path, x=x, truth=y, before=-y, after=gone, support_x=few, support_y=few)
 
     page = write_report(folder).read_text("utf-8")
 

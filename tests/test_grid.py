@@ -1,20 +1,27 @@
 """Any fleet is a Flower grid."""
 
+import io
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lines import ONLINE, LineFleet, vector
 
 from tinyfleet import envelope
 from tinyfleet.errors import NetworkError, TrainingError
+from tinyfleet.mean import Tally
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.server.strategy import from_arrays, to_arrays
 
 PHI = vector(0, 0)
+HINT = "each of another round, of another length or not finite"
 
 
 def content(share: float = 1.0, weights: Floats = PHI, **more: str | float) -> RecordDict:
@@ -140,7 +147,30 @@ def test_an_unsound_update_never_leaves_its_node() -> None:
     [reply] = grid.send_and_receive(messages(grid, content(), 0))
     refusal = envelope.Refusal(reply.error.code, str(reply.error.reason))
     assert refusal.code == envelope.REFUSED
-    assert envelope.refused_by(refusal) == 4
+    assert envelope.refused_by(refusal) == Tally(refused=4, received=8, sent=8)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "4",
+        "updates refused: ",
+        "updates refused: -4, parameters received: 0, sent: 0; " + HINT,
+        "updates refused: 4, parameters received: ٣, sent: ²; " + HINT,
+        f"updates refused: {'9' * 5000}, parameters received: 0, sent: 0; " + HINT,
+        "updates refused: 4, parameters received: 8, sent: 8; " + HINT + " and more",
+        "\0" * 100_000,
+    ],
+    ids=lambda reason: f"{reason:.30}",
+)
+def test_an_error_of_another_text_counts_as_one_refused_update(reason: str) -> None:
+    refusal = envelope.Refusal(envelope.REFUSED, reason)
+    assert envelope.refused_by(refusal) == Tally(refused=1)
+
+
+def test_silence_is_no_refused_update() -> None:
+    assert envelope.refused_by(envelope.NO_ANSWER) == Tally()
 
 
 def test_an_answer_that_nobody_asked_for_is_dropped() -> None:
@@ -268,14 +298,99 @@ def test_weights_of_another_float_are_taken_as_float32() -> None:
     np.testing.assert_array_equal(from_arrays(record), vector(0.1, 0.2), strict=True)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00", b"no numbers at all"])
+def saved(array: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.asarray(array), allow_pickle=True)
+    return file.getvalue()
+
+
+def zipped(array: object) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, weights=np.asarray(array))
+    return file.getvalue()
+
+
+def headed(text: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+SOUND = saved(vector(1, 2, 3))
+NO_WEIGHTS = {
+    "nothing": b"",
+    "magic alone": b"\x93NUMPY\x01\x00",
+    "text": b"no numbers at all",
+    "a zip": zipped(vector(1, 2)),
+    "the start of a zip": b"PK\x03\x04",
+    "a zip's end": zipped(vector(1, 2))[:40],
+    "a cut header": SOUND[:60],
+    "cut numbers": SOUND[:-1],
+    "a number less": SOUND[:-4],
+    "a byte more": SOUND + b"\0",
+    "a number more": SOUND + b"\0" * 4,
+    "a table": saved(np.zeros((2, 2), np.float32)),
+    "one number": saved(np.float32(1)),
+    "whole numbers": saved([1, 2]),
+    "complex numbers": saved([1j]),
+    "objects": saved(np.array([None, {}])),
+    "structs": saved(np.zeros(2, [("a", "<f4")])),
+    "another version": SOUND.replace(b"NUMPY\x01", b"NUMPY\x03"),
+    "another length": SOUND.replace(b"NUMPY\x01\x00v", b"NUMPY\x01\x00w"),
+    "numbers beyond memory": headed(
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999,), }\n"
+    ),
+    "many brackets": headed(b"(" * 60_000),
+    "no dictionary": headed(b"[]  \n"),
+    "an empty description": headed(b"{'descr': (), 'fortran_order': False, 'shape': (3,), }\n"),
+    "no text": headed(b"\xff" * 118),
+}
+
+
+@pytest.mark.parametrize("data", NO_WEIGHTS.values(), ids=list(NO_WEIGHTS))
 def test_bytes_that_are_no_weights_are_refused(data: bytes) -> None:
-    with pytest.raises(NetworkError, match=r"weights: expected the bytes of a \.npy file"):
+    with pytest.raises(NetworkError, match=r"weights: expected (a \.npy file of one|\d+ numbers)"):
         envelope.weights_from_npy(data)
 
 
-def test_a_table_is_no_vector_of_weights() -> None:
-    record = to_arrays(PHI)
-    record["weights"] = type(record["weights"])(np.zeros((2, 2), np.float32))
-    with pytest.raises(NetworkError, match=r"expected one vector of floats, got float32 \(2, 2\)"):
-        from_arrays(record)
+@pytest.mark.parametrize("kind", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
+def test_any_float_of_numpy_is_taken(kind: str) -> None:
+    got = envelope.weights_from_npy(saved(np.array([1, -2, 0.5], kind)))
+    np.testing.assert_array_equal(got, vector(1, -2, 0.5), strict=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, len(SOUND)), st.integers(0, 20))
+def test_whatever_bytes_come_a_vector_or_an_error_is_the_answer(
+    noise: bytes, at: int, gone: int
+) -> None:
+    data = SOUND[:at] + noise + SOUND[at + gone :]
+    try:
+        got = envelope.weights_from_npy(data)
+    except NetworkError:
+        return
+    assert got.dtype == np.float32
+    assert got.ndim == 1
+
+
+def test_a_million_devices_are_asked_without_a_list_of_them() -> None:
+    class Counting:
+        devices = range(1_000_000)
+
+        def run(
+            self, assignments: Mapping[int, Assignment], timeout: float | None = None
+        ) -> Iterator[Update]:
+            del timeout
+            assert len(assignments) == 1_000_000
+            assert assignments[999_999].weights.tobytes() == PHI.tobytes()
+            assert 1_000_000 not in assignments
+            return iter(())
+
+    grid = FleetGrid(Counting(), devices_per_node=250_000)
+    asked = messages(grid, content(), 0, 1, 2, 3)
+    tracemalloc.start()
+    try:
+        replies = list(grid.send_and_receive(asked))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [reply.error.code for reply in replies] == [envelope.SILENT] * 4
+    assert peak < 1_000_000

@@ -1,5 +1,6 @@
 """The server's steps, each against a round computed by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinyfleet.mean import Mean, mean_of_means, mean_of_updates
 from tinyfleet.messages import Update
 from tinyfleet.server.meta import (
     MetaStep,
+    Schedule,
     constant,
     fedavg,
     fedsgd,
@@ -96,6 +98,37 @@ def test_an_unsound_update_is_counted_and_left_out(step: MetaStep, bad: Update) 
     assert (tally.devices, tally.refused) == (1, 2)
 
 
+def test_what_travelled_for_a_refused_update_is_communicated() -> None:
+    bad = update(7, vector(np.nan, 1), at=[0, 2])
+    _, tally = reptile()(PHI, [bad, update(0, vector(2, 2, 2))], 1)
+    assert (tally.devices, tally.refused) == (1, 1)
+    assert (tally.received, tally.sent) == (2 + 3, 2 + 3)
+
+
+def test_a_round_of_refused_updates_was_communicated() -> None:
+    weights, tally = reptile()(PHI, [update(7, vector(1, 1, np.inf))], 1)
+    assert weights.tobytes() == PHI.tobytes()
+    assert tally == replace(tally, devices=0, refused=1, received=3, sent=3)
+    nodes = [mean_of_updates(PHI, [update(7, vector(1, 1, np.inf))], 1) for _ in range(2)]
+    both = mean_of_means(PHI, nodes).tally
+    assert (both.devices, both.refused, both.received, both.sent) == (0, 2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        update(7, vector(1, 2, 3, 4)),
+        replace(update(7, vector(1, np.nan, 1)), received=-1),
+        replace(update(7, vector(1, np.nan, 1)), received=4),
+        replace(update(7, PHI), values=np.zeros((2, 3), np.float32)),
+    ],
+    ids=["too long", "below nothing", "more than there is", "a large table"],
+)
+def test_a_refused_update_of_no_sane_size_counts_for_nothing_communicated(bad: Update) -> None:
+    _, tally = reptile()(PHI, [bad, update(0, PHI)], 1)
+    assert (tally.refused, tally.received, tally.sent) == (1, 3, 3)
+
+
 def test_no_update_leaves_the_weights_as_they_are() -> None:
     weights, tally = reptile()(PHI, [], 1)
     assert weights.tobytes() == PHI.tobytes()
@@ -123,6 +156,38 @@ def test_a_schedule_that_is_not_finite_is_an_error() -> None:
 def test_a_step_of_zero_is_refused_at_once() -> None:
     with pytest.raises(TrainingError, match="step: expected a finite number above 0, got 0"):
         constant(0.0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "name"),
+    [
+        (lambda: linear(0.0, 0.0, 4), "start"),
+        (lambda: linear(-1.0, 0.0, 4), "start"),
+        (lambda: linear(float("nan"), 0.0, 4), "start"),
+        (lambda: linear(float("inf"), 0.0, 4), "start"),
+        (lambda: linear(1.0, -0.5, 4), "end"),
+        (lambda: linear(1.0, float("nan"), 4), "end"),
+        (lambda: linear(1.0, float("inf"), 4), "end"),
+        (lambda: linear(1.0, 0.0, 0), "rounds"),
+        (lambda: warm_restart(0.1, 0.0, 4), "high"),
+        (lambda: warm_restart(0.1, float("inf"), 4), "high"),
+        (lambda: warm_restart(-0.1, 0.9, 4), "low"),
+        (lambda: warm_restart(float("nan"), 0.9, 4), "low"),
+        (lambda: warm_restart(0.1, 0.9, 4, decay=-1.0), "decay"),
+        (lambda: warm_restart(0.1, 0.9, 4, decay=float("nan")), "decay"),
+        (lambda: warm_restart(0.1, 0.9, 0), "period"),
+    ],
+)
+def test_a_schedule_that_could_not_move_is_refused_at_once(
+    schedule: Callable[[], Schedule], name: str
+) -> None:
+    with pytest.raises(TrainingError, match=f"^{name}: expected a finite number"):
+        schedule()
+
+
+def test_a_schedule_may_end_at_nothing() -> None:
+    assert linear(1.0, 0.0, 1)(2) == 0.0
+    assert warm_restart(0.0, 1.0, 2)(2) == pytest.approx(0.5)
 
 
 def test_linear_decay_starts_at_its_start_and_ends_after_its_rounds() -> None:

@@ -9,8 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyfleet.binding import Program
+from tinyfleet.cost import cost
 from tinyfleet.errors import KernelError, NetworkError
-from tinyfleet.layers import Conv2d, Dense, DepthwiseConv2d, Flatten, Layer, MaxPool, Relu
+from tinyfleet.layers import (
+    AveragePool,
+    Conv2d,
+    Dense,
+    DepthwiseConv2d,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    MaxPool,
+    Relu,
+)
 from tinyfleet.messages import Training
 from tinyfleet.network import Network, sequence
 from tinyfleet.networks import NETWORKS, named_network
@@ -211,6 +222,110 @@ def test_the_kernel_refuses_a_table_that_would_leave_its_memory(
         Program(replace(ROWS, rows=tuple(rows)))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": -1},
+        {"loss": 3},
+        {"rows": ()},
+        {"first_trainable": -1},
+        {"first_trainable": 6},
+        {"parameters": -1},
+        {"parameters": ROWS.parameters - 1},
+        {"parameters": 2**27},
+        {"inputs": 0},
+        {"inputs": 71},
+        {"outputs": 0},
+        {"outputs": 4},
+        {"scratch": -1},
+        {"scratch": -(2**31)},
+        {"scratch": ROWS.scratch - 1},
+        {"scratch": 2**27},
+    ],
+    ids=str,
+)
+def test_the_kernel_refuses_a_network_whose_sizes_are_not_its_layers(
+    changes: dict[str, object],
+) -> None:
+    with pytest.raises(KernelError, match="the kernel refused"):
+        Program(replace(ROWS, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("first", "kind"), [(1, "relu"), (3, "max-pool")])
+def test_the_backward_pass_ends_at_a_layer_that_need_not_go_on(first: int, kind: str) -> None:
+    assert KINDS[ROWS.rows[first].kind] == kind
+    Program(replace(ROWS, first_trainable=first))
+    rows = list(ROWS.rows)
+    rows[first] = replace(rows[first], input_delta=-1)
+
+    with pytest.raises(KernelError, match="the kernel refused"):
+        Program(replace(ROWS, first_trainable=first, rows=tuple(rows)))
+
+
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_the_backward_pass_may_end_at_any_layer_with_parameters(first: int) -> None:
+    rows = list(ROWS.rows)
+    rows[first] = replace(rows[first], input_delta=-1)
+
+    assert Program(replace(ROWS, first_trainable=first, rows=tuple(rows)))
+
+
+def one_layer(kind: str, inside: tuple[int, int, int], out: tuple[int, int, int]) -> Plan:
+    """Return a plan whose sizes are what an int32 would make of those of its layer."""
+    dense = (inside[2] + 1) * out[2] if kind == "dense" else 0
+    inputs, outputs, parameters = (
+        (count + 2**31) % 2**32 - 2**31
+        for count in (inside[0] * inside[1] * inside[2], out[0] * out[1] * out[2], dense)
+    )
+    row = Row(KINDS.index(kind), 1, *inside, *out, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0)
+    return Plan((row,), 0, 0, parameters, inputs, outputs, max(inputs, outputs, 1), 0)
+
+
+def with_row(lowered: Plan, **changes: int) -> Plan:
+    return replace(lowered, rows=(replace(lowered.rows[0], **changes),))
+
+
+CONV = replace(one_layer("conv2d", (1, 1, 4), (1, 1, 4)), parameters=20)
+FITTING = {
+    "dense": one_layer("dense", (1, 1, 60), (1, 1, 60)),
+    "relu": one_layer("relu", (8, 9, 2), (8, 9, 2)),
+    "conv2d": CONV,
+    "conv2d, a long stride": with_row(CONV, stride_h=2**25 - 1),
+    "conv2d, a tall kernel": replace(
+        with_row(CONV, kernel_h=2**20, pad_top=2**19), parameters=2**24 + 4
+    ),
+}
+OVERFLOWING = {
+    "dense, parameters": one_layer("dense", (1, 1, 2**16), (1, 1, 2**16)),
+    "dense, a side": one_layer("dense", (1, 1, 2**27), (1, 1, 1)),
+    "relu": one_layer("relu", (2**16, 2**16 + 1, 1), (2**16, 2**16 + 1, 1)),
+    "relu, to 0": one_layer("relu", (2**16, 2**16, 1), (2**16, 2**16, 1)),
+    "relu, below zero": one_layer("relu", (2**16, 2**15, 1), (2**16, 2**15, 1)),
+    "relu, past int64": one_layer("relu", (2**31 - 1,) * 3, (2**31 - 1,) * 3),
+    "relu, 2^27": one_layer("relu", (2**9, 2**9, 2**9), (2**9, 2**9, 2**9)),
+    "max-pool": one_layer("max-pool", (2**16, 2**16 + 1, 1), (1, 1, 1)),
+    "conv2d, kernel": with_row(CONV, kernel_h=2**16, kernel_w=2**16),
+    "conv2d, a side of the kernel": with_row(CONV, kernel_w=2**31 - 1),
+    "conv2d, a kernel past int64": with_row(CONV, kernel_h=2**31 - 1, kernel_w=2**31 - 1),
+    "conv2d, stride": with_row(CONV, stride_w=2**25),
+    "conv2d, the longest stride": with_row(CONV, stride_h=2**31 - 1),
+    "conv2d, no stride": with_row(CONV, stride_h=0),
+    "conv2d, no kernel": with_row(CONV, kernel_h=0),
+    "conv2d, outputs": with_row(CONV, out_c=2**30),
+}
+
+
+@pytest.mark.parametrize("lowered", FITTING.values(), ids=list(FITTING))
+def test_the_kernel_takes_a_layer_that_int32_can_count(lowered: Plan) -> None:
+    assert Program(lowered).memory_bytes(Training(0.1), 1) > 0
+
+
+@pytest.mark.parametrize("lowered", OVERFLOWING.values(), ids=list(OVERFLOWING))
+def test_the_kernel_refuses_a_layer_that_int32_cannot_count(lowered: Plan) -> None:
+    with pytest.raises(KernelError, match="the kernel refused"):
+        Program(lowered)
+
+
 def test_a_frozen_layer_that_is_not_there_is_refused() -> None:
     with pytest.raises(NetworkError, match="frozen: sine has no trainable layer 'conv2d-1'"):
         plan(named_network("sine"), frozenset({"conv2d-1"}))
@@ -230,4 +345,34 @@ def test_a_network_too_large_to_count_is_refused(layer: Layer) -> None:
     network = Network("n", (20, 20, 1), sequence(layer, Flatten()), "mean-square")
 
     with pytest.raises(NetworkError, match=r"n: expected sizes below 134217728, got"):
+        plan(network)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (AveragePool((60_000, 60_000)), Flatten()),
+        (GlobalAveragePool(), Dense(2)),
+        (Conv2d(1, (1, 1), (60_000, 60_000)), Flatten()),
+    ],
+    ids=str,
+)
+def test_an_input_too_large_to_count_is_refused(layers: tuple[Layer, ...]) -> None:
+    network = Network("x", (60_000, 60_000, 1), sequence(*layers), "mean-square")
+
+    with pytest.raises(NetworkError, match=r"x: expected sizes below 134217728, got 3600000000"):
+        plan(network)
+    with pytest.raises(NetworkError, match=r"make the input and the layers smaller"):
+        cost(network, Training(rate=0.1))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Conv2d(1, (1, 1), (2**24, 1)), MaxPool((1, 1), (1, 2**24)), Conv2d(1, (2**12, 2**12))],
+    ids=str,
+)
+def test_a_window_too_large_to_count_is_refused(layer: Layer) -> None:
+    network = Network("n", (4, 4, 8), sequence(layer, Flatten(), Dense(1)), "mean-square")
+
+    with pytest.raises(NetworkError, match=r"n: expected sizes below 134217728, got 1342177"):
         plan(network)

@@ -1,14 +1,16 @@
 """The algorithms as Flower strategies, on a fleet whose rounds can be followed by hand."""
 
+import io
 import json
 import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from lines import ONLINE, LineFleet, vector
 
+from tinyfleet import envelope
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.server import meta
@@ -127,6 +129,7 @@ def test_unsound_updates_are_counted_and_change_nothing() -> None:
         weights = run(FleetGrid(fleet, per_node), strategy, PHI, 1)
         assert strategy.tally is not None
         assert (strategy.tally.devices, strategy.tally.refused) == (2, 2)
+        assert (strategy.tally.received, strategy.tally.sent) == (8, 8)
         expected = run(FleetGrid(sound), reptile(training=BATCHES, per_round=None), PHI, 1)
         np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
@@ -200,6 +203,40 @@ def damage_bytes(content: RecordDict) -> None:
     content.config_records["returned"]["indices"] = b"123"
 
 
+def damage_indices_that_wrap(content: RecordDict) -> None:
+    # Each difference of neighbours, taken in int32, is above 0.
+    places = np.array([0, 2**31 - 1, -(2**31), -1, 1], "<i4")
+    returned = content.config_records["returned"]
+    returned["indices"] = places.tobytes()
+    returned["entry-weights"] = np.ones(5, "<f8").tobytes()
+
+
+def damage_data(content: RecordDict, data: bytes) -> None:
+    content.array_records["arrays"]["weights"] = Array("float32", (2,), "numpy.ndarray", data)
+
+
+def damage_zip(content: RecordDict) -> None:
+    file = io.BytesIO()
+    np.savez(file, weights=PHI)
+    damage_data(content, file.getvalue())
+
+
+def damage_start_of_zip(content: RecordDict) -> None:
+    damage_data(content, b"PK\x03\x04")
+
+
+def damage_empty(content: RecordDict) -> None:
+    damage_data(content, b"")
+
+
+def damage_cut(content: RecordDict) -> None:
+    damage_data(content, content.array_records["arrays"]["weights"].data[:-3])
+
+
+def damage_dtype(content: RecordDict) -> None:
+    content.array_records["arrays"]["weights"] = Array(np.array([1, 2]))
+
+
 DAMAGES = (
     damage_length,
     damage_values,
@@ -209,6 +246,12 @@ DAMAGES = (
     damage_indices,
     damage_entry_weights,
     damage_bytes,
+    damage_indices_that_wrap,
+    damage_zip,
+    damage_start_of_zip,
+    damage_empty,
+    damage_cut,
+    damage_dtype,
 )
 
 
@@ -226,6 +269,19 @@ def test_a_damaged_reply_never_reaches_the_weights(damage: object) -> None:
     alone, _ = strategy.aggregate_train(1, answers[1:])
     assert alone is not None
     assert from_arrays(arrays).tobytes() == from_arrays(alone).tobytes()
+
+
+@pytest.mark.parametrize("reason", ["", "9" * 5000 + " updates refused", "\0", None])
+def test_an_error_reply_of_any_text_is_left_out(reason: str | None) -> None:
+    grid = FleetGrid(LineFleet(devices=range(2)))
+    strategy = reptile(training=BATCHES, per_round=None)
+    answers = replies(strategy, grid)
+    asked = grid.create_message(RecordDict(), "train", 0, "1")
+    grid.push_messages([asked])
+    broken = Message(Error(envelope.REFUSED, reason), reply_to=asked)
+    _, metrics = strategy.aggregate_train(1, [broken, answers[1]])
+    assert metrics is not None
+    assert (metrics["devices"], metrics["refused"]) == (1, 1)
 
 
 def test_evaluate_sees_every_round_by_its_own_number() -> None:

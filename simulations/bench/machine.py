@@ -1,6 +1,5 @@
 """The machine that a figure belongs to: its name, its measured peak, the memory of a process."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,11 +35,6 @@ def peak(settings: Settings, gate: Gate) -> None:
     while gate.wait():
         seconds = min(timed(product, best) for _ in range(times))
         gate.answer(Bout(2 * best**3, seconds, f"{best} x {best} matrices"))
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def processor() -> str:

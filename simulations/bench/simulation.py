@@ -18,6 +18,7 @@ from tinyfleet.simulations.bench.bout import Settings
 from tinyfleet.simulations.bench.child import PEERS
 from tinyfleet.simulations.bench.contest import Standing, contest
 from tinyfleet.simulations.bench.workloads import WORKLOADS
+from tinyfleet.simulations.cores import cores
 
 OURS = "tinyfleet"
 PEAK = "peak"
@@ -53,7 +54,7 @@ def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[st
             seconds=0.05 if quick else 1.5,
             bouts=2 if quick else 6,
             nodes=4 if quick else 100,
-            workers=machine.cores(),
+            workers=cores(),
             quick=quick,
         )
         results[name] = contest(tuple(PEERS), settings, partial(listen, name))
@@ -61,7 +62,7 @@ def measure(names: tuple[str, ...], *, quick: bool, listen: Listener) -> dict[st
     peak = max(peaks, default=None)
     figures: dict[str, Any] = {name: _figures(name, results[name], peak) for name in names}
     figures["machine"] = {
-        "cores": machine.cores(),
+        "cores": cores(),
         "processor": machine.processor(),
         "kernel": variants()[-1].name,
         "peak_gflops": None if peak is None else _significant(peak / 1e9),

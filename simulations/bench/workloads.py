@@ -84,6 +84,11 @@ class Prepared:
         """Say whose tasks these are."""
         return f"{self.family.provenance}, drawn beforehand"
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the family whose tasks these are."""
+        return self.family.fingerprint
+
     def batch(self, devices: NDArray[np.int64], round_number: int) -> TaskBatch:
         """Return the tasks of `devices`, `(n,)`, the same in every round."""
         del round_number
