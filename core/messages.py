@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Container, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,8 +159,7 @@ def _members(group: Sequence[int]) -> Container[int]:
     return whole if len(whole) == len(group) else frozenset(group)
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(NamedTuple):
     """What a device learned.
 
     Attributes:
@@ -171,12 +170,14 @@ class Update:
         examples: samples that the device learned from.
         loss: mean loss of those samples, each scored before it was learned.
         received: parameters that travelled to the device.
+
+    A named tuple, not a dataclass: a round may make a million of them, one after the other.
     """
 
     device: int
     round: int
-    values: Floats = field(repr=False)
-    indices: NDArray[np.int32] | None = field(repr=False)
+    values: Floats
+    indices: NDArray[np.int32] | None
     examples: int
     loss: float
     received: int

@@ -68,12 +68,16 @@ class _Learning:
         """Wait for the parts and yield the devices' updates in their order."""
         parts = [part.result() for part in self.parts]
         weights = [row for part in parts for row in part.weights]
-        losses = [loss for part in parts for loss in part.losses]
+        losses = [loss for part in parts for loss in part.losses.tolist()]
         examples = [count for part in parts for count in part.examples.tolist()]
         places, down = returned(network, assignment), received(network, assignment)
+        whole, now = places is None and assignment.share == 1.0, assignment.round
         for device, at in zip(self.devices, self.places, strict=True):
-            learned = (weights[at], losses[at], examples[at])
-            yield to_update(device, assignment, learned, places, down)
+            if whole:
+                yield Update(device, now, weights[at], None, examples[at], losses[at], down)
+            else:
+                learned = (weights[at], losses[at], examples[at])
+                yield to_update(device, assignment, learned, places, down)
 
 
 class SimulatedFleet:

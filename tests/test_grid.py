@@ -141,7 +141,7 @@ def test_a_silent_node_is_an_error_reply() -> None:
 
 def test_an_unsound_update_never_leaves_its_node() -> None:
     def spoil(update: Update) -> Update:
-        return replace(update, values=update.values * np.float32(np.nan))
+        return update._replace(values=update.values * np.float32(np.nan))
 
     grid = FleetGrid(LineFleet(devices=range(4), spoil=spoil), devices_per_node=4)
     [reply] = grid.send_and_receive(messages(grid, content(), 0))
@@ -174,7 +174,7 @@ def test_silence_is_no_refused_update() -> None:
 
 
 def test_an_answer_that_nobody_asked_for_is_dropped() -> None:
-    fleet = LineFleet(devices=range(4), spoil=lambda update: replace(update, device=3))
+    fleet = LineFleet(devices=range(4), spoil=lambda update: update._replace(device=3))
     grid = FleetGrid(fleet)
     replies = list(grid.send_and_receive(messages(grid, content(), 0, 1)))
     assert [reply.error.code for reply in replies] == [envelope.SILENT] * 2

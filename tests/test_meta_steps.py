@@ -78,15 +78,15 @@ BAD = {
     "infinity": update(7, vector(1, np.inf, 1)),
     "too short": update(7, vector(1, 2)),
     "another round": update(7, vector(9, 9, 9), round_number=2),
-    "doubles": replace(update(7, PHI), values=np.zeros(3)),  # type: ignore[arg-type]
-    "a table": replace(update(7, PHI), values=np.zeros((1, 3), np.float32)),
+    "doubles": update(7, PHI)._replace(values=np.zeros(3)),  # type: ignore[arg-type]
+    "a table": update(7, PHI)._replace(values=np.zeros((1, 3), np.float32)),
     "no examples": update(7, vector(9, 9, 9), examples=0),
-    "loss not finite": replace(update(7, vector(9, 9, 9)), loss=np.nan),
+    "loss not finite": update(7, vector(9, 9, 9))._replace(loss=np.nan),
     "index too high": update(7, vector(9, 9), at=[1, 3]),
     "index below zero": update(7, vector(9, 9), at=[-1, 1]),
     "indices twice": update(7, vector(9, 9), at=[1, 1]),
     "fewer indices": update(7, vector(9, 9), at=[1]),
-    "wide indices": replace(update(7, vector(9)), indices=np.array([1])),
+    "wide indices": update(7, vector(9))._replace(indices=np.array([1])),
 }
 
 
@@ -118,9 +118,9 @@ def test_a_round_of_refused_updates_was_communicated() -> None:
     "bad",
     [
         update(7, vector(1, 2, 3, 4)),
-        replace(update(7, vector(1, np.nan, 1)), received=-1),
-        replace(update(7, vector(1, np.nan, 1)), received=4),
-        replace(update(7, PHI), values=np.zeros((2, 3), np.float32)),
+        update(7, vector(1, np.nan, 1))._replace(received=-1),
+        update(7, vector(1, np.nan, 1))._replace(received=4),
+        update(7, PHI)._replace(values=np.zeros((2, 3), np.float32)),
     ],
     ids=["too long", "below nothing", "more than there is", "a large table"],
 )
@@ -137,8 +137,8 @@ def test_no_update_leaves_the_weights_as_they_are() -> None:
 
 def test_the_loss_is_the_mean_over_all_examples() -> None:
     updates = [
-        replace(update(0, PHI, examples=3), loss=1.0),
-        replace(update(1, PHI, examples=1), loss=3.0),
+        update(0, PHI, examples=3)._replace(loss=1.0),
+        update(1, PHI, examples=1)._replace(loss=3.0),
     ]
     assert reptile()(PHI, updates, 1)[1].loss == 1.5
 

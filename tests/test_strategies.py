@@ -120,7 +120,7 @@ def test_a_round_of_silence_changes_nothing() -> None:
 
 def test_unsound_updates_are_counted_and_change_nothing() -> None:
     def spoil(update: Update) -> Update:
-        return replace(update, round=update.round + update.device % 2)
+        return update._replace(round=update.round + update.device % 2)
 
     fleet = LineFleet(devices=range(4), spoil=spoil)
     sound = LineFleet(devices=(0, 2))
@@ -144,7 +144,7 @@ def test_replies_in_a_list_are_put_in_the_order_of_their_devices() -> None:
     values = (vector(1e30, 1e30), vector(1, 1), vector(-1e30, -1e30))
 
     def spoil(update: Update) -> Update:
-        return replace(update, values=values[update.device])
+        return update._replace(values=values[update.device])
 
     grid = FleetGrid(LineFleet(devices=range(3), spoil=spoil))
     strategy = reptile(training=BATCHES, per_round=None)

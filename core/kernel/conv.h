@@ -169,6 +169,46 @@ FLEET_INLINE void conv_gradient_channels(const struct fleet_layer *l, const stru
     for (; o < l->out_c; o++) conv_gradient_tile(l, s, w, x, dy, r, c, i, o, m, 1, mode);
 }
 
+/* Gradients of the three weights of kernel row r, channel i, for outputs o .. o + n: one walk over the
+ * deltas serves all three. Sums run over output row and column, as in conv_gradient_tile. */
+FLEET_INLINE void conv_gradient_three(const struct fleet_layer *l, const struct step *s, lane *w,
+                                      const lane *x, const lane *dy, int32_t r, int32_t i,
+                                      int32_t o, const int n, const int mode) {
+    const int32_t channels = l->in_c, outputs = l->out_c;
+    const struct range rows = outputs_of_tap(r, l->pad_top, l->stride_h, l->in_h, l->out_h);
+    lane sum[3][TILE_CHANNELS];
+    UNROLL for (int c = 0; c < 3; c++) UNROLL for (int j = 0; j < n; j++) sum[c][j] = (lane){0};
+    for (int32_t oy = rows.from; oy < rows.to; oy++) {
+        const int32_t iy = oy * l->stride_h - l->pad_top + r;
+        const lane *d = dy + oy * l->out_w * outputs + o;
+        for (int32_t ox = 0; ox < l->out_w; ox++, d += outputs) {
+            const int32_t ix = ox * l->stride_w - l->pad_left;
+            UNROLL for (int c = 0; c < 3; c++) {
+                if (ix + c < 0 || ix + c >= l->in_w) continue;
+                const lane value = x[(iy * l->in_w + ix + c) * channels + i];
+                UNROLL for (int j = 0; j < n; j++) sum[c][j] += value * d[j];
+            }
+        }
+    }
+    UNROLL for (int c = 0; c < 3; c++) {
+        lane *weight = w + ((r * 3 + c) * channels + i) * outputs + o;
+        UNROLL for (int j = 0; j < n; j++) learn_from(s, weight + j, sum[c][j], mode);
+    }
+}
+
+/* Few channels: share the walk over the deltas between the columns of the kernel instead. */
+FLEET_INLINE void conv_gradient_few(const struct fleet_layer *l, const struct step *s, lane *w,
+                                    const lane *x, const lane *dy, const int mode) {
+    for (int32_t r = 0; r < l->kernel_h; r++) {
+        for (int32_t i = 0; i < l->in_c; i++) {
+            int32_t o = 0;
+            for (; o + TILE_CHANNELS <= l->out_c; o += TILE_CHANNELS)
+                conv_gradient_three(l, s, w, x, dy, r, i, o, TILE_CHANNELS, mode);
+            for (; o < l->out_c; o++) conv_gradient_three(l, s, w, x, dy, r, i, o, 1, mode);
+        }
+    }
+}
+
 /* The biases' gradients: sums of deltas over all positions. */
 FLEET_INLINE void bias_gradient(const struct fleet_layer *l, const struct step *s, lane *bias,
                                 const lane *dy, const int mode) {
@@ -179,8 +219,8 @@ FLEET_INLINE void bias_gradient(const struct fleet_layer *l, const struct step *
     }
 }
 
-FLEET_INLINE void conv_gradient(const struct fleet_layer *l, const struct step *s, lane *w,
-                                const lane *x, const lane *dy, const int mode) {
+FLEET_INLINE void conv_gradient_many(const struct fleet_layer *l, const struct step *s, lane *w,
+                                     const lane *x, const lane *dy, const int mode) {
     for (int32_t r = 0; r < l->kernel_h; r++) {
         for (int32_t c = 0; c < l->kernel_w; c++) {
             int32_t i = 0;
@@ -189,6 +229,14 @@ FLEET_INLINE void conv_gradient(const struct fleet_layer *l, const struct step *
             for (; i < l->in_c; i++) conv_gradient_channels(l, s, w, x, dy, r, c, i, 1, mode);
         }
     }
+}
+
+FLEET_INLINE void conv_gradient(const struct fleet_layer *l, const struct step *s, lane *w,
+                                const lane *x, const lane *dy, const int mode) {
+    if (l->kernel_w == 3 && l->in_c < TILE_CHANNELS)
+        conv_gradient_few(l, s, w, x, dy, mode);
+    else
+        conv_gradient_many(l, s, w, x, dy, mode);
     bias_gradient(l, s, w + l->kernel_h * l->kernel_w * l->in_c * l->out_c, dy, mode);
 }
 
