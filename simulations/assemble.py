@@ -98,9 +98,8 @@ def assemble(study: Study, machine: Machine) -> Setup:
         {name: part.provenance for name, part in parts.items()},
         {name: part.fingerprint for name, part in parts.items()},
     )
-    strategy_of(
-        setup, 1
-    )  # so that settings which no strategy takes are refused before a run begins
+    # Built once in vain, so that settings which no strategy takes are refused before a run begins.
+    strategy_of(setup, 1)
     train_config(setup)
     return setup
 
@@ -188,16 +187,23 @@ def _common(setup: Setup, first_round: int) -> dict[str, Any]:
     return {"per_round": per_round, "seed": study.seed, "first_round": first_round}
 
 
-def _tinyreptile(setup: Setup, first_round: int) -> Strategy:
-    return algorithms.tinyreptile(
-        training=setup.study.training, step=_schedule(setup.study), **_common(setup, first_round)
-    )
+def _stepping(make: Callable[..., Strategy]) -> Callable[[Setup, int], Strategy]:
+    """Return a builder for a strategy of training and server step, Reptile or TinyReptile."""
+
+    def build(setup: Setup, first_round: int) -> Strategy:
+        study = setup.study
+        return make(training=study.training, step=_schedule(study), **_common(setup, first_round))
+
+    return build
 
 
-def _reptile(setup: Setup, first_round: int) -> Strategy:
-    return algorithms.reptile(
-        training=setup.study.training, step=_schedule(setup.study), **_common(setup, first_round)
-    )
+def _averaging(make: Callable[..., Strategy]) -> Callable[[Setup, int], Strategy]:
+    """Return a builder for a strategy of training alone, FedAvg or FedProx."""
+
+    def build(setup: Setup, first_round: int) -> Strategy:
+        return make(training=setup.study.training, **_common(setup, first_round))
+
+    return build
 
 
 def _tinymetafed(setup: Setup, first_round: int) -> Strategy:
@@ -212,16 +218,8 @@ def _tinymetafed(setup: Setup, first_round: int) -> Strategy:
     )
 
 
-def _fedavg(setup: Setup, first_round: int) -> Strategy:
-    return algorithms.fedavg(training=setup.study.training, **_common(setup, first_round))
-
-
 def _fedsgd(setup: Setup, first_round: int) -> Strategy:
     return algorithms.fedsgd(rate=setup.study.training.rate, **_common(setup, first_round))
-
-
-def _fedprox(setup: Setup, first_round: int) -> Strategy:
-    return algorithms.fedprox(training=setup.study.training, **_common(setup, first_round))
 
 
 def _flowers_own(setup: Setup, first_round: int) -> Strategy:
@@ -231,13 +229,13 @@ def _flowers_own(setup: Setup, first_round: int) -> Strategy:
 
 
 _STRATEGIES: dict[str, Callable[[Setup, int], Strategy]] = {
-    "tinyreptile": _tinyreptile,
-    "tinyreptile-parallel": _tinyreptile,
+    "tinyreptile": _stepping(algorithms.tinyreptile),
+    "tinyreptile-parallel": _stepping(algorithms.tinyreptile),
     "tinymetafed": _tinymetafed,
-    "reptile": _reptile,
-    "fedavg": _fedavg,
+    "reptile": _stepping(algorithms.reptile),
+    "fedavg": _averaging(algorithms.fedavg),
     "fedsgd": _fedsgd,
-    "fedprox": _fedprox,
+    "fedprox": _averaging(algorithms.fedprox),
     "flower-fedavg": _flowers_own,
     "flower-fedadam": _flowers_own,
     "flower-fedmedian": _flowers_own,

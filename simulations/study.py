@@ -164,7 +164,11 @@ def check_table(values: Any, source: str) -> Mapping[str, Any]:
 
 def check_keys(values: Mapping[str, Any], source: str) -> None:
     """Raise `StudyError` unless every key is one of a study's."""
-    known = [f.name for f in fields(Study)]
+    _check_known(Study, values, source)
+
+
+def _check_known(kind: type[Any], values: Mapping[str, Any], source: str) -> None:
+    known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:
             raise StudyError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
@@ -172,16 +176,13 @@ def check_keys(values: Mapping[str, Any], source: str) -> None:
 
 def _fill(kind: type[Any], values: Any, source: str) -> Any:
     """Build the dataclass `kind` from a mapping, naming whatever does not fit."""
-    known = {f.name: f for f in fields(kind)}
-    for key in check_table(values, source):
-        if key not in known:
-            raise StudyError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
+    _check_known(kind, check_table(values, source), source)
     ready = {}
-    for name, f in known.items():
-        if name in values:
-            ready[name] = _fit(values[name], f.type, f"{source}: {name}")
+    for f in fields(kind):
+        if f.name in values:
+            ready[f.name] = _fit(values[f.name], f.type, f"{source}: {f.name}")
         elif f.default is MISSING and f.default_factory is MISSING:
-            raise StudyError(f"{source}: {name}: expected a value, got none")
+            raise StudyError(f"{source}: {f.name}: expected a value, got none")
     try:
         return kind(**ready)
     except FleetError as error:
