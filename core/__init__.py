@@ -3,12 +3,16 @@
 from tinyfleet.cost import Cost, cost
 from tinyfleet.description import load_network, network_from_toml, network_to_toml
 from tinyfleet.errors import (
+    BrokerError,
+    ConfigError,
     DatasetError,
+    FirmwareError,
     FleetError,
     KernelError,
     NetworkError,
     StudyError,
     TrainingError,
+    WireError,
 )
 from tinyfleet.fleet import Fleet
 from tinyfleet.kernel_learner import KernelLearner
@@ -37,11 +41,14 @@ __all__ = [
     "NETWORKS",
     "Assignment",
     "AveragePool",
+    "BrokerError",
+    "ConfigError",
     "Conv2d",
     "Cost",
     "DatasetError",
     "Dense",
     "DepthwiseConv2d",
+    "FirmwareError",
     "Flatten",
     "Fleet",
     "FleetError",
@@ -63,6 +70,7 @@ __all__ = [
     "Training",
     "TrainingError",
     "Update",
+    "WireError",
     "cost",
     "load_network",
     "load_weights",

@@ -5,7 +5,11 @@ FleetError
 ├── TrainingError     settings of a training that no device can follow
 ├── DatasetError      data that is missing, cut short, damaged or not finite
 ├── StudyError        a study file or a run folder that cannot be used
-└── KernelError       the compiled kernel refused what it was given
+├── KernelError       the compiled kernel refused what it was given
+├── WireError         a frame or message that is damaged or means nothing, or a device that refuses
+├── BrokerError       a broker that cannot be reached, started or configured
+├── ConfigError       a configuration file that cannot be used
+└── FirmwareError     firmware that cannot be built, or a board that faults
 
 A message names the file and the field, says what was expected, what came, and what to do next.
 Commands catch `FleetError` alone.
@@ -50,3 +54,27 @@ class KernelError(FleetError):
     """The compiled kernel refused its arguments."""
 
     exit_code = 7
+
+
+class WireError(FleetError):
+    """A frame or message that is damaged or means nothing, or a device that refuses it."""
+
+    exit_code = 8
+
+
+class BrokerError(FleetError):
+    """A broker that cannot be reached, started or configured."""
+
+    exit_code = 9
+
+
+class ConfigError(FleetError):
+    """A configuration file that cannot be used."""
+
+    exit_code = 10
+
+
+class FirmwareError(FleetError):
+    """Firmware that cannot be built, or a board that faults."""
+
+    exit_code = 11
