@@ -58,7 +58,7 @@ TestData = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Threads; all cores when not given.")]
 Chunk = Annotated[
     int | None,
-    typer.Option(help="Devices whose tasks are held at a time; what fits 64 MiB when not given."),
+    typer.Option(help="Devices whose tasks are held at a time; what fits 8 MiB when not given."),
 ]
 Out = Annotated[
     Path | None,

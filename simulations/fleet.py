@@ -34,7 +34,7 @@ from tinyfleet.simulations.cores import cores
 from tinyfleet.simulations.tasks.family import TaskFamily
 from tinyfleet.task import TaskBatch
 
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 8 * 2**20  # small enough for the allocator to keep and hand out again
 _BLOCK_BYTES = 2**20  # of learned weights: freed, it is used again while still in the cache
 
 
@@ -89,7 +89,7 @@ class SimulatedFleet:
         devices: how many there are; at least 1.
         workers: threads; None takes one per core that this process may use.
         chunk: devices whose tasks are drawn and held at a time, and as many again that are drawn
-            ahead; None takes what fits into 64 MiB.
+            ahead; None takes what fits into 8 MiB.
         variant: build of the kernel; None takes the widest of this processor.
 
     Raises:

@@ -176,7 +176,7 @@ FLEET_INLINE void conv_gradient_three(const struct fleet_layer *l, const struct 
                                       int32_t o, const int n, const int mode) {
     const int32_t channels = l->in_c, outputs = l->out_c;
     const struct range rows = outputs_of_tap(r, l->pad_top, l->stride_h, l->in_h, l->out_h);
-    lane sum[3][TILE_CHANNELS];
+    lane sum[3][TILE_WIDE];
     UNROLL for (int c = 0; c < 3; c++) UNROLL for (int j = 0; j < n; j++) sum[c][j] = (lane){0};
     for (int32_t oy = rows.from; oy < rows.to; oy++) {
         const int32_t iy = oy * l->stride_h - l->pad_top + r;
@@ -202,21 +202,29 @@ FLEET_INLINE void conv_gradient_few(const struct fleet_layer *l, const struct st
     for (int32_t r = 0; r < l->kernel_h; r++) {
         for (int32_t i = 0; i < l->in_c; i++) {
             int32_t o = 0;
-            for (; o + TILE_CHANNELS <= l->out_c; o += TILE_CHANNELS)
-                conv_gradient_three(l, s, w, x, dy, r, i, o, TILE_CHANNELS, mode);
+            for (; o + TILE_WIDE <= l->out_c; o += TILE_WIDE)
+                conv_gradient_three(l, s, w, x, dy, r, i, o, TILE_WIDE, mode);
             for (; o < l->out_c; o++) conv_gradient_three(l, s, w, x, dy, r, i, o, 1, mode);
         }
     }
 }
 
-/* The biases' gradients: sums of deltas over all positions. */
+/* The biases' gradients o .. o + n: sums of deltas over all positions. */
+FLEET_INLINE void bias_gradient_tile(const struct fleet_layer *l, const struct step *s, lane *bias,
+                                     const lane *dy, int32_t o, const int n, const int mode) {
+    lane sum[TILE_WIDE];
+    UNROLL for (int j = 0; j < n; j++) sum[j] = (lane){0};
+    for (int32_t at = 0; at < l->out_h * l->out_w; at++)
+        UNROLL for (int j = 0; j < n; j++) sum[j] += dy[at * l->out_c + o + j];
+    UNROLL for (int j = 0; j < n; j++) learn_from(s, bias + o + j, sum[j], mode);
+}
+
 FLEET_INLINE void bias_gradient(const struct fleet_layer *l, const struct step *s, lane *bias,
                                 const lane *dy, const int mode) {
-    for (int32_t o = 0; o < l->out_c; o++) {
-        lane sum = (lane){0};
-        for (int32_t at = 0; at < l->out_h * l->out_w; at++) sum += dy[at * l->out_c + o];
-        learn_from(s, bias + o, sum, mode);
-    }
+    int32_t o = 0;
+    for (; o + TILE_WIDE <= l->out_c; o += TILE_WIDE)
+        bias_gradient_tile(l, s, bias, dy, o, TILE_WIDE, mode);
+    for (; o < l->out_c; o++) bias_gradient_tile(l, s, bias, dy, o, 1, mode);
 }
 
 FLEET_INLINE void conv_gradient_many(const struct fleet_layer *l, const struct step *s, lane *w,

@@ -4,19 +4,23 @@
 #define FLEET_LEARN_H
 
 #include "activation.h"
-#include "conv.h"
 #include "dense.h"
-#include "depthwise.h"
 #include "loss.h"
+#ifndef FLEET_DENSE_ONLY /* the smallest devices do without convolutions and pools */
+#include "conv.h"
+#include "depthwise.h"
 #include "pool.h"
+#endif
 
 static void layer_forward(const struct fleet_layer *l, const lane *w, const lane *x, lane *y) {
     switch (l->kind) {
     case FLEET_DENSE: dense_forward(l, w, x, y); break;
+#ifndef FLEET_DENSE_ONLY
     case FLEET_CONV2D: conv_forward(l, w, x, y); break;
     case FLEET_DEPTHWISE_CONV2D: depthwise_forward(l, w, x, y); break;
     case FLEET_AVERAGE_POOL: average_pool_forward(l, x, y); break;
     case FLEET_MAX_POOL: max_pool_forward(l, x, y); break;
+#endif
     default: activation_forward(l, x, y);
     }
 }
@@ -42,6 +46,7 @@ FLEET_INLINE void layer_backward(const struct fleet_layer *l, const struct step 
     case FLEET_DENSE:
         dense_backward(l, s, w, x, dx, dy, mode);
         break;
+#ifndef FLEET_DENSE_ONLY
     case FLEET_CONV2D:
         if (dx) conv_delta(l, w, dx, dy);
         if (mode != MODE_FROZEN) conv_gradient(l, s, w, x, dy, mode);
@@ -52,6 +57,7 @@ FLEET_INLINE void layer_backward(const struct fleet_layer *l, const struct step 
         break;
     case FLEET_AVERAGE_POOL: average_pool_delta(l, dx, dy); break;
     case FLEET_MAX_POOL: max_pool_delta(l, x, dx, dy); break;
+#endif
     default: activation_backward(l, y, dx, dy);
     }
 }
@@ -74,13 +80,9 @@ static void layer_backward_batch(const struct fleet_layer *l, const struct step 
 }
 #endif
 
-/* Score a sample, then learn from it (or add to the batch's gradient); return its loss. */
-static lane learn_sample(const struct fleet_network *net, const struct step *s, const int mode,
-                         lane *weights, const lane *x, const lane *target, lane *scratch) {
-    const lane *y = forward(net, weights, x, scratch);
-    const struct fleet_layer *last = net->layers + net->layer_count - 1;
-    const lane loss =
-        loss_and_delta(net->loss, net->outputs, y, target, scratch + last->output_delta);
+/* Go back from the delta of the outputs, and learn (or add to the batch's gradient) on the way. */
+FLEET_INLINE void backward(const struct fleet_network *net, const struct step *s, const int mode,
+                           lane *weights, const lane *x, lane *scratch) {
     for (int32_t i = net->layer_count - 1; i >= net->first_trainable; i--) {
         const struct fleet_layer *l = net->layers + i;
         lane *w = weights + l->parameters;
@@ -97,6 +99,17 @@ static lane learn_sample(const struct fleet_network *net, const struct step *s, 
             layer_backward_online(l, s, w, in, scratch + l->output, dx, dy);
     }
     (void)mode;
+}
+
+/* Score a sample, then learn from it (or add to the batch's gradient); return its loss. */
+static inline lane learn_sample(const struct fleet_network *net, const struct step *s, const int mode,
+                                lane *weights, const lane *x, const lane *target,
+                                lane *scratch) {
+    const lane *y = forward(net, weights, x, scratch);
+    const struct fleet_layer *last = net->layers + net->layer_count - 1;
+    const lane loss =
+        loss_and_delta(net->loss, net->outputs, y, target, scratch + last->output_delta);
+    backward(net, s, mode, weights, x, scratch);
     return loss;
 }
 

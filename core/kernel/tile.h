@@ -16,6 +16,9 @@
 #ifndef TILE_CHANNELS
 #define TILE_CHANNELS 4
 #endif
+#ifndef TILE_NINE
+#define TILE_NINE 1 /* channels beside a 3x3 kernel's nine taps */
+#endif
 
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")

@@ -4,6 +4,7 @@
 #define FLEET_LANES 16
 #define FLEET_VARIANT lanes16
 #define TILE_POSITIONS 4
+#define TILE_NINE 2
 #include "variant.h"
 #include "target_end.h"
 #endif

@@ -6,6 +6,7 @@
 #define TILE_WIDE 16
 #define TILE_CHANNELS 16
 #define TILE_POSITIONS 4
+#define TILE_NINE 2
 #include "variant.h"
 #include "target_end.h"
 #endif
