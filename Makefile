@@ -34,17 +34,25 @@ $(STAMP):
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel cffi
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[simulation,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps amqtt
 	@rm -f $(VENV)/.installed-* && touch $@
 
 demo: install
 	$(BIN)/tinyfleet demo
 
 # Debian packages that tests need; taken when missing and when root, named when not.
+NEEDED := chromium:chromium mosquitto:mosquitto qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi
 tools:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
-	  echo "no chromium here: the browser test will say so (apt-get install chromium)"
+	@missing=; for pair in $(NEEDED); do \
+	  PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	  test -z "$$missing" || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } || \
+	  echo "missing here:$$missing; tests that need them will say so (apt-get install$$missing)"
+	@.venv-tflite/bin/python -c 'import tflite_runtime' 2>/dev/null || \
+	  { $(PYTHON) -m venv --clear .venv-tflite && .venv-tflite/bin/pip install --quiet \
+	    --disable-pip-version-check 'tflite-runtime==2.14.*' 'numpy<2'; } || \
+	  echo "no tflite-runtime here: its test will say so (it needs Python 3.11)"
 
 test: install tools
 	$(BIN)/pytest
@@ -76,4 +84,4 @@ reproduce: install
 	run runs/reproduce-reptile docs/studies/reptile.toml
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-tflite build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
