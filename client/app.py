@@ -4,7 +4,9 @@ It answers as `tinyfleet.server.grid.FleetGrid` does, byte for byte, so the same
 either: under Flower's Ray engine, or on a SuperNode beside real devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 from flwr.app import (
     Array,
@@ -24,20 +26,23 @@ from tinyfleet.fleet import Fleet
 from tinyfleet.mean import mean_of_updates
 from tinyfleet.messages import CommonAssignment
 
+FleetOf = Callable[[Context, Mapping[str, Any]], AbstractContextManager[Fleet]]
 
-def client_app(fleet_of: Callable[[Context], Fleet]) -> ClientApp:
+
+def client_app(fleet_of: FleetOf) -> ClientApp:
     """Return the client app of nodes whose devices `fleet_of` finds.
 
     Args:
-        fleet_of: returns the node's own devices as a fleet. In a simulation the node's place is
-            `context.node_config["partition-id"]`, beside real devices whatever the
-            SuperNode was started with. It travels to Flower's workers by cloudpickle.
+        fleet_of: opens the node's own devices as a fleet, for the time of one message, from the
+            node's context and the message's config. In a simulation the node's place is
+            `context.node_config["partition-id"]`, beside real devices whatever the SuperNode was
+            started with. It travels to Flower's workers by cloudpickle.
     """
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _train(message, fleet_of(context))
+        return _train(message, context, fleet_of)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:  # noqa: ARG001
@@ -61,7 +66,7 @@ def partition(context: Context) -> int:
     return place
 
 
-def _train(message: Message, fleet: Fleet) -> Message:
+def _train(message: Message, context: Context, fleet_of: FleetOf) -> Message:
     arrays, config = message.content.get("arrays"), message.content.get("config")
     if not isinstance(arrays, ArrayRecord) or not isinstance(config, ConfigRecord):
         raise TrainingError(
@@ -72,11 +77,14 @@ def _train(message: Message, fleet: Fleet) -> Message:
         raise NetworkError(f"message.arrays: expected the one key 'weights', got {list(arrays)}")
     weights = envelope.weights_from_npy(arrays["weights"].data)
     assignment = envelope.assignment_from_config(config, weights)
-    devices = fleet.devices
-    updates = fleet.run(CommonAssignment(assignment, (devices,)))
-    mean = mean_of_updates(
-        weights, updates, assignment.round, envelope.weighting_from_config(config)
+    timeout, weighting = (
+        envelope.timeout_from_config(config),
+        envelope.weighting_from_config(config),
     )
+    with fleet_of(context, config) as fleet:
+        devices = fleet.devices
+        updates = fleet.run(CommonAssignment(assignment, (devices,)), timeout)
+        mean = mean_of_updates(weights, updates, assignment.round, weighting)
     answer = envelope.answer_from_mean(mean, assignment.round, devices[0] if devices else 0)
     if isinstance(answer, envelope.Refusal):
         return _refuse(message, answer)

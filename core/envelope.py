@@ -95,6 +95,20 @@ def weighting_from_config(config: Mapping[str, Any]) -> Weighting:
     return weighting
 
 
+def timeout_from_config(config: Mapping[str, Any]) -> float | None:
+    """Return the seconds that each device has for its answer; None when a config names none.
+
+    Raises:
+        TrainingError: it is no number, or not above 0.
+    """
+    if "timeout" not in config:
+        return None
+    timeout: float = _read(config, "timeout", float, 0.0)
+    if not timeout > 0.0:
+        raise TrainingError(f"config.timeout: expected seconds above 0, got {timeout}")
+    return timeout
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a node answers, in parts that any framework can carry.

@@ -16,6 +16,9 @@ from tinyfleet.mean import Tally
 from tinyfleet.messages import Floats
 from tinyfleet.server.strategy import MetaStrategy, from_arrays, to_arrays
 
+LONGEST_ROUND = 3600.0
+"""Seconds after which a round ends with what has come, unless told otherwise; Flower's own."""
+
 _log = logging.getLogger("flwr")
 
 
@@ -45,6 +48,7 @@ def server_app(
     train_config: Mapping[str, ConfigRecordValues] | None = None,
     evaluate: Evaluate | None = None,
     nodes: int = 1,
+    timeout: float = LONGEST_ROUND,
 ) -> ServerApp:
     """Return the server app that runs `strategy`, for Flower's engines and its SuperLink.
 
@@ -58,6 +62,7 @@ def server_app(
         train_config: what nodes are told besides, which is all that strategies of others tell.
         evaluate: called before the first round and after each; what it returns is logged.
         nodes: nodes to wait for before the first round, for they connect while the app starts.
+        timeout: seconds that the nodes have for a round; then it ends with what has come.
 
     Raises:
         NetworkError: the initial weights are no finite float32 vector.
@@ -70,7 +75,7 @@ def server_app(
     def main(grid: Grid, context: Context) -> None:
         _wait_for(grid, nodes)
         context.state["arrays"] = _start(
-            grid, strategy, initial_weights, rounds, train_config, evaluate
+            grid, strategy, initial_weights, rounds, train_config, evaluate, timeout
         )
 
     return app
@@ -102,12 +107,14 @@ def _start(
     rounds: int,
     train_config: Mapping[str, ConfigRecordValues] | None,
     evaluate: Evaluate | None,
+    timeout: float = LONGEST_ROUND,
 ) -> ArrayRecord:
     initial = to_arrays(initial_weights)
     result = strategy.start(
         grid,
         initial,
         num_rounds=rounds,
+        timeout=timeout,
         train_config=ConfigRecord({**(train_config or {})}),
         evaluate_fn=None if evaluate is None else _listen(strategy, evaluate),
     )
@@ -140,8 +147,11 @@ def _check(weights: Floats, rounds: int) -> None:
 
 
 def _wait_for(grid: Grid, nodes: int) -> None:
+    before = -1
     while (connected := len(list(grid.get_node_ids()))) < nodes:
-        _log.info("Waiting for nodes: %d of %d connected", connected, nodes)
+        if connected != before:
+            _log.info("Waiting for nodes: %d of %d connected", connected, nodes)
+        before = connected
         time.sleep(0.2)
 
 

@@ -6,7 +6,7 @@ The algorithms by name are in `tinyfleet.server.algorithms`, their mathematics i
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,8 +103,8 @@ class MetaStrategy(Strategy):
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterator[Message]:
-        """Yield one message to each chosen node; all share one content.
+    ) -> Iterable[Message]:
+        """Return one message to each chosen node; all share one content.
 
         Raises:
             TrainingError: there are fewer nodes than a round asks, or `config` contradicts the
@@ -123,9 +123,11 @@ class MetaStrategy(Strategy):
             orders[key] = value
         content = RecordDict({"arrays": arrays, "config": orders})
         nodes = choose(grid.get_node_ids(), self.settings, round_number)
-        return (
+        messages = (
             Message(content, node, MessageType.TRAIN, group_id=str(round_number)) for node in nodes
         )
+        # Flower's own grids go through them twice; a fleet's, whose nodes may be many, only once.
+        return messages if isinstance(nodes, range) else list(messages)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

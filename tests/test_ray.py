@@ -6,6 +6,7 @@ and it leaves files open and warnings behind.
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,9 @@ def task(device: int, round_number: int) -> Task:
     return tecs2024(seed=3).batch(np.array([device]), round_number).task(0)
 
 
-def fleet_of(context: Context) -> LocalFleet:
+def fleet_of(context: Context, _: object) -> AbstractContextManager[LocalFleet]:
     first = partition(context) * PER_NODE
-    return LocalFleet(KernelLearner(sine()), task, range(first, first + PER_NODE))
+    return nullcontext(LocalFleet(KernelLearner(sine()), task, range(first, first + PER_NODE)))
 
 
 def main(folder: Path) -> None:

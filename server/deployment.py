@@ -1,0 +1,201 @@
+"""The server app of a deployment: the run config in, a strategy over the gateways, files out.
+
+    flwr run . --run-config 'rounds=20 gateways=2 folder="/srv/tinyfleet/run-1"'
+
+`[tool.flwr.app.config]` in `pyproject.toml` names every setting and its default. Every gateway that
+is connected takes part in every round, with all its devices. The folder then holds `weights.npy`,
+as of the last round that is done, and `rounds.jsonl`, one line for each round.
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from tinyfleet.description import load_network, network_to_toml
+from tinyfleet.errors import ConfigError
+from tinyfleet.messages import Training
+from tinyfleet.network import Network
+from tinyfleet.networks import NETWORKS, named_network
+from tinyfleet.server import algorithms
+from tinyfleet.server.app import Round, server_app
+from tinyfleet.server.strategy import MetaStrategy
+from tinyfleet.weights import save_weights
+
+WEIGHTS, ROUNDS = "weights.npy", "rounds.jsonl"
+
+ON_THE_WAY = 60.0
+"""Seconds that a round has besides its devices' timeout: Flower starts a process in each node."""
+
+_log = logging.getLogger("flwr")
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run what the run config asks, on the gateways that are connected."""
+    deployment = read_run_config(context.run_config)
+    if deployment.folder is None:
+        _log.warning("run-config.folder: got none, so weights and rounds are written nowhere")
+    run = server_app(
+        deployment.strategy,
+        deployment.network.init(deployment.seed),
+        deployment.rounds,
+        train_config={
+            "network": network_to_toml(deployment.network),
+            "timeout": deployment.timeout,
+        },
+        evaluate=_record_in(deployment.folder) if deployment.folder else None,
+        nodes=deployment.gateways,
+        timeout=deployment.timeout + ON_THE_WAY,
+    )
+    run(grid, context)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a run config asks for.
+
+    Attributes:
+        network: what the devices train; it starts from `network.init(seed)`.
+        strategy: how the server moves the weights.
+        rounds: how many rounds.
+        seed: seed of the first weights and of whatever devices draw.
+        gateways: gateways to wait for before the first round.
+        timeout: seconds that devices have for their answers in a round.
+        folder: where weights and rounds are written; None for nowhere.
+    """
+
+    network: Network
+    strategy: MetaStrategy
+    rounds: int
+    seed: int
+    gateways: int
+    timeout: float
+    folder: Path | None
+
+
+def read_run_config(config: Mapping[str, Any]) -> Deployment:
+    """Return the deployment that a run config describes.
+
+    Raises:
+        ConfigError: a setting is missing, of a wrong type or out of its range.
+        NetworkError: there is no such network.
+        TrainingError: the strategy refuses a setting.
+    """
+    name = _text(config, "strategy")
+    if name not in STRATEGIES:
+        raise ConfigError(
+            f"run-config.strategy: expected one of {', '.join(STRATEGIES)}, got {name!r}"
+        )
+    folder = _text(config, "folder")
+    return Deployment(
+        network=_network(_text(config, "network")),
+        strategy=STRATEGIES[name](config),
+        rounds=_whole(config, "rounds", 1),
+        seed=_whole(config, "seed", 0),
+        gateways=_whole(config, "gateways", 1),
+        timeout=_positive(config, "timeout"),
+        folder=Path(folder) if folder else None,
+    )
+
+
+def _tinyreptile(config: Mapping[str, Any]) -> MetaStrategy:
+    return algorithms.tinyreptile(**_common(config), step=_positive(config, "step"))
+
+
+def _tinymetafed(config: Mapping[str, Any]) -> MetaStrategy:
+    return algorithms.tinymetafed(
+        **_common(config), step=_positive(config, "step"), share=_positive(config, "share")
+    )
+
+
+def _fedavg(config: Mapping[str, Any]) -> MetaStrategy:
+    return algorithms.fedavg(**_common(config))
+
+
+STRATEGIES: Mapping[str, Callable[[Mapping[str, Any]], MetaStrategy]] = {
+    "fedavg": _fedavg,
+    "tinymetafed": _tinymetafed,
+    "tinyreptile": _tinyreptile,
+}
+"""What `strategy` may say: those whose devices learn one sample at a time."""
+
+
+def _common(config: Mapping[str, Any]) -> dict[str, Any]:
+    training = Training(rate=_positive(config, "rate"), passes=_whole(config, "passes", 1))
+    return {"training": training, "per_round": None, "seed": _whole(config, "seed", 0)}
+
+
+def _network(name: str) -> Network:
+    return named_network(name) if name in NETWORKS else load_network(name)
+
+
+def _record_in(folder: Path) -> Callable[[Round], None]:
+    """Return what writes every round into `folder`, which must not hold another run's.
+
+    Raises:
+        ConfigError: the folder cannot be made, or holds rounds already.
+    """
+    rounds = folder / ROUNDS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        rounds.touch(exist_ok=False)
+    except OSError as error:
+        raise ConfigError(
+            f"run-config.folder: expected a folder without {ROUNDS} that can be written, got "
+            f"{folder.absolute()}: {error.strerror or error}; name another"
+        ) from None
+    _log.info("Weights and rounds are written to %s", folder.absolute())
+
+    def record(end: Round) -> None:
+        if end.tally is None:  # before the first round
+            return
+        save_weights(folder / WEIGHTS, end.weights)
+        tally = end.tally
+        line = {
+            "round": end.number,
+            "devices": tally.devices,
+            "refused": tally.refused,
+            "examples": tally.examples,
+            "loss": tally.loss if math.isfinite(tally.loss) else None,
+            "parameters_received": tally.received,
+            "parameters_sent": tally.sent,
+        }
+        with rounds.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    return record
+
+
+def _text(config: Mapping[str, Any], name: str) -> str:
+    return str(_read(config, name, str, "a text in quotes", lambda _: True))
+
+
+def _whole(config: Mapping[str, Any], name: str, least: int) -> int:
+    expected = f"a whole number, {least} or more"
+    return int(_read(config, name, int, expected, lambda value: value >= least))
+
+
+def _positive(config: Mapping[str, Any], name: str) -> float:
+    expected = "a finite number above 0"
+    return float(_read(config, name, int | float, expected, lambda value: 0 < value < math.inf))
+
+
+def _read(
+    config: Mapping[str, Any], name: str, kind: Any, expected: str, good: Callable[[Any], bool]
+) -> Any:
+    value = config.get(name)
+    if isinstance(value, bool) or not isinstance(value, kind) or not good(value):
+        raise ConfigError(f"run-config.{name}: expected {expected}, got {value!r}")
+    return value

@@ -1,0 +1,79 @@
+"""Children end together, and in order."""
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tinyfleet.children import Children
+from tinyfleet.errors import FleetError
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(1000)"]
+SAYS_WHEN_ASKED_TO_STOP = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('told', time.monotonic(), flush=True)))
+print('ready', flush=True)
+time.sleep(1000)
+"""
+
+
+def says(path: Path, word: str) -> bool:
+    return word in path.read_text()
+
+
+def told(path: Path) -> float:
+    return float(path.read_text().split()[-1])
+
+
+def test_a_signal_stops_all_children_the_last_one_first(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Children(tmp_path) as children:
+        for name in ("first", "second"):
+            children.start(name, [sys.executable, "-c", SAYS_WHEN_ASKED_TO_STOP])
+            assert children.wait_until(name, partial(says, tmp_path / f"{name}.log", "ready"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        children.supervise()
+
+    assert told(tmp_path / "second.log") < told(tmp_path / "first.log")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_child_that_ends_is_named_with_its_last_words(tmp_path: Path) -> None:
+    with Children(tmp_path) as children:
+        children.start("long", SLEEP)
+        children.start("short", [sys.executable, "-c", "print('alas'); raise SystemExit(3)"])
+        with pytest.raises(FleetError, match=r"^short: expected it to run, got exit 3 \(alas\)"):
+            children.supervise()
+
+
+def test_a_child_that_ends_before_it_is_ready_is_not_waited_for(tmp_path: Path) -> None:
+    with Children(tmp_path) as children:
+        children.start("short", [sys.executable, "-c", ""])
+        with pytest.raises(FleetError, match=r"^short: expected it to run, got exit 0"):
+            children.wait_until("short", lambda: False)
+
+
+def test_a_signal_ends_the_wait_for_a_child(tmp_path: Path) -> None:
+    with Children(tmp_path) as children:
+        children.start("long", SLEEP)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not children.wait_until("long", lambda: False)
+
+
+def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=r"^gone: expected to start no-such-program, got No such"):
+        Children(tmp_path).start("gone", ["no-such-program"])
+
+
+def test_programs_beside_this_python_are_found_first(tmp_path: Path) -> None:
+    command = ["python", "-c", "import sys; print(sys.executable)"]
+    with Children(tmp_path) as children:
+        children.start("python", command, {"PATH": "/nowhere"})
+        with pytest.raises(FleetError, match="got exit 0"):
+            children.supervise()
+
+    found = Path((tmp_path / "python.log").read_text().strip())
+    assert found.parent == Path(sys.executable).parent
