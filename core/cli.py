@@ -1,11 +1,14 @@
 """The command `tinyfleet`: gathers what the installed parts offer under one roof.
 
 Every part names its commands under the entry point group "tinyfleet.commands", so this module
-imports none of them. A command is a function that Typer understands, or a Typer application.
+imports none of them. A command is a function that Typer understands, or a Typer application. Only
+what is called is imported: a gateway starts without what a server or a simulation needs.
 """
 
 import sys
-from importlib.metadata import entry_points, version
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points, version
 
 import typer
 
@@ -20,8 +23,12 @@ EXIT_CODES = (
 )
 
 
-def make_app() -> typer.Typer:
-    """Gather the commands of every installed part."""
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Gather the command that `arguments` call, or all whose packages are installed.
+
+    Raises:
+        FleetError: the packages of the command called are not installed.
+    """
     app = typer.Typer(
         name="tinyfleet",
         help="Fleets of microcontrollers that learn.",
@@ -32,13 +39,31 @@ def make_app() -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback()(show_version)
-    for entry in sorted(entry_points(group="tinyfleet.commands"), key=lambda e: e.name):
-        command = entry.load()
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=entry.name)
-        else:
-            app.command(entry.name)(command)
+    entries = {entry.name: entry for entry in entry_points(group="tinyfleet.commands")}
+    called = next((word for word in arguments if not word.startswith("-")), "")
+    if called in entries:
+        _add(app, entries[called])
+        return app
+    for _, entry in sorted(entries.items()):
+        with suppress(FleetError):  # what cannot be called is not listed
+            _add(app, entry)
     return app
+
+
+def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "tinyfleet":
+            raise
+        raise FleetError(
+            f"{entry.name}: expected the package {error.name}, got none; "
+            "pip install 'tinyfleet[simulation]' for all commands"
+        ) from None
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=entry.name)
+    else:
+        app.command(entry.name)(command)
 
 
 def _print_version(value: bool) -> None:
@@ -59,7 +84,7 @@ def show_version(
 def main() -> None:
     """Run the command line; what tinyfleet refuses is one line on stderr and an exit code."""
     try:
-        make_app()()
+        make_app(sys.argv[1:])()
     except FleetError as error:
         typer.echo(f"tinyfleet: {error}", err=True)
         sys.exit(error.exit_code)
