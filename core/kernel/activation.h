@@ -6,6 +6,10 @@
 #include "shape.h"
 #include "tile.h"
 
+#ifdef FLEET_M4
+#include "relu_m4.h"
+#endif
+
 FLEET_INLINE lane activate(int32_t kind, lane x) {
     const lane zero = (lane){0};
     switch (kind) {
@@ -29,12 +33,24 @@ FLEET_INLINE lane activation_delta(int32_t kind, lane y, lane d) {
 
 static void activation_forward(const struct fleet_layer *l, const lane *x, lane *y) {
     const int32_t n = (int32_t)layer_outputs(l), kind = l->kind;
+#ifdef FLEET_M4
+    if (kind == FLEET_RELU) {
+        m4_relu(n, x, y);
+        return;
+    }
+#endif
     for (int32_t i = 0; i < n; i++) y[i] = activate(kind, x[i]);
 }
 
 static void activation_backward(const struct fleet_layer *l, const lane *y, lane *dx,
                                 const lane *dy) {
     const int32_t n = (int32_t)layer_outputs(l), kind = l->kind;
+#ifdef FLEET_M4
+    if (kind == FLEET_RELU) {
+        m4_relu_deltas(n, y, dx, dy);
+        return;
+    }
+#endif
     for (int32_t i = 0; i < n; i++) dx[i] = activation_delta(kind, y[i], dy[i]);
 }
 

@@ -16,7 +16,14 @@ static int fits(const struct fleet_network *net, int32_t place, int64_t count) {
     return place == -1 || (place >= 0 && place <= net->scratch - count);
 }
 
-static int has_window(int32_t kind) { return kind >= FLEET_CONV2D && kind <= FLEET_MAX_POOL; }
+static int has_window(int32_t kind) {
+#ifdef FLEET_DENSE_ONLY
+    (void)kind;
+    return 0;
+#else
+    return kind >= FLEET_CONV2D && kind <= FLEET_MAX_POOL;
+#endif
+}
 
 /* Whether one axis of a window stays where it may: a pool inside the input, a convolution in touch. */
 static int slides(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int pool) {

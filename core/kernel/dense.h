@@ -5,6 +5,10 @@
 
 #include "tile.h"
 
+#ifdef FLEET_M4
+#include "dense_m4.h"
+#else
+
 FLEET_INLINE void dense_forward_tile(const struct fleet_layer *l, const lane *w, const lane *x,
                                      lane *y, int32_t o, const int n) {
     const int32_t inputs = l->in_c, outputs = l->out_c;
@@ -66,5 +70,7 @@ FLEET_INLINE void dense_backward(const struct fleet_layer *l, const struct step 
     for (; o + 4 <= l->out_c; o += 4) dense_backward_tile(l, s, w, x, dx, dy, o, 4, mode);
     for (; o < l->out_c; o++) dense_backward_tile(l, s, w, x, dx, dy, o, 1, mode);
 }
+
+#endif
 
 #endif

@@ -9,8 +9,15 @@
 
 #include "lane.h"
 
+/* A device that is short of flash calls these instead of repeating them. */
+#ifdef FLEET_SMALL
+#define FLEET_FUNCTION static __attribute__((noinline, unused))
+#else
+#define FLEET_FUNCTION FLEET_INLINE
+#endif
+
 /* exp(x) for x clamped to [-87, 88]; relative error below 2e-7 */
-FLEET_INLINE lane lane_exp(lane x) {
+FLEET_FUNCTION lane lane_exp(lane x) {
     const lane magic = lane_of(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     lane clamped = lane_larger(lane_smaller(x, lane_of(88.0f)), lane_of(-87.0f));
     lane shifted = clamped * 1.44269504f + magic;
@@ -29,7 +36,7 @@ FLEET_INLINE lane lane_exp(lane x) {
 }
 
 /* log(x) for normal x > 0; relative error below 2e-7 */
-FLEET_INLINE lane lane_log(lane x) {
+FLEET_FUNCTION lane lane_log(lane x) {
     lane_bits bits = lane_to_bits(x);
     lane_bits exponent = ((bits >> 23) & 0xff) - 126;
     lane m = lane_from_bits((bits & 0x007fffff) | 0x3f000000); /* in [0.5, 1) */
@@ -53,9 +60,9 @@ FLEET_INLINE lane lane_log(lane x) {
 }
 
 /* 1 / (1 + exp(-x)) */
-FLEET_INLINE lane lane_sigmoid(lane x) { return 1.0f / (1.0f + lane_exp(-x)); }
+FLEET_FUNCTION lane lane_sigmoid(lane x) { return 1.0f / (1.0f + lane_exp(-x)); }
 
-FLEET_INLINE lane lane_tanh(lane x) {
+FLEET_FUNCTION lane lane_tanh(lane x) {
     lane size = lane_size(x);
     lane z = x * x;
     lane p = lane_of(-5.70498872745e-3f);

@@ -10,6 +10,13 @@
 #define FLEET_LANES 1
 #endif
 
+/* A scalar build for a Cortex-M with an FPU takes the inner loops that are written in its assembly. */
+#if FLEET_LANES == 1 && defined(__thumb2__) && defined(__ARM_FP) && !defined(FLEET_NO_ASSEMBLY)
+#if __ARM_ARCH_PROFILE == 'M'
+#define FLEET_M4
+#endif
+#endif
+
 #define FLEET_INLINE static inline __attribute__((always_inline))
 
 #if FLEET_LANES == 1

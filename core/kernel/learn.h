@@ -62,6 +62,15 @@ FLEET_INLINE void layer_backward(const struct fleet_layer *l, const struct step 
     }
 }
 
+#ifdef FLEET_SMALL
+/* One function for both uses of the gradient: the inner loops that ask are few. */
+static void layer_backward_either(const struct fleet_layer *l, const struct step *s, lane *w,
+                                  const lane *x, const lane *y, lane *dx, const lane *dy) {
+    layer_backward(l, s, w, x, y, dx, dy, l->trainable ? MODE_ONLINE : MODE_FROZEN);
+}
+#define layer_backward_frozen layer_backward_either
+#define layer_backward_online layer_backward_either
+#else
 /* One function for each use of the gradient, so that no inner loop asks which it is. */
 static void layer_backward_frozen(const struct fleet_layer *l, const struct step *s, lane *w,
                                   const lane *x, const lane *y, lane *dx, const lane *dy) {
@@ -72,6 +81,7 @@ static void layer_backward_online(const struct fleet_layer *l, const struct step
                                   const lane *x, const lane *y, lane *dx, const lane *dy) {
     layer_backward(l, s, w, x, y, dx, dy, MODE_ONLINE);
 }
+#endif
 
 #ifndef FLEET_NO_BATCH
 static void layer_backward_batch(const struct fleet_layer *l, const struct step *s, lane *w,

@@ -16,11 +16,12 @@ static inline int64_t layer_outputs(const struct fleet_layer *l) {
 
 /* Weights and biases; 0 for a layer that has none. */
 static inline int64_t layer_parameters(const struct fleet_layer *l) {
-    const int64_t taps = (int64_t)l->kernel_h * l->kernel_w;
     switch (l->kind) {
     case FLEET_DENSE: return ((int64_t)l->in_c + 1) * l->out_c;
-    case FLEET_CONV2D: return (taps * l->in_c + 1) * l->out_c;
-    case FLEET_DEPTHWISE_CONV2D: return (taps + 1) * l->out_c;
+#ifndef FLEET_DENSE_ONLY
+    case FLEET_CONV2D: return ((int64_t)l->kernel_h * l->kernel_w * l->in_c + 1) * l->out_c;
+    case FLEET_DEPTHWISE_CONV2D: return ((int64_t)l->kernel_h * l->kernel_w + 1) * l->out_c;
+#endif
     default: return 0;
     }
 }

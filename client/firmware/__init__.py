@@ -1,0 +1,1 @@
+"""The firmware: C sources, boards, and how they are built and packaged."""
