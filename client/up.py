@@ -64,10 +64,10 @@ def up(node: Node, tell: Callable[[Running], None]) -> None:
     """
     gateway = read_gateway(node.config)
     config, supernode = _node_config(node, gateway), _supernode(node)
-    folder = gateway.folder.absolute()
+    folder = gateway.folder.resolve()
     with Children(folder) as children:
         children.start(
-            "daemon", ["tinyfleet", "client", "run", "--config", str(node.config.absolute())]
+            "daemon", ["tinyfleet", "client", "run", "--config", str(node.config.resolve())]
         )
         if not children.wait_until("daemon", _healthy(gateway)):
             return
@@ -110,7 +110,7 @@ def _node_config(node: Node, gateway: Gateway) -> str:
         "devices": _count(gateway),
     }
     if node.account is not None:
-        values["account"] = str(node.account.absolute())
+        values["account"] = str(node.account.resolve())
     elif broker.username or broker.ca:
         raise ConfigError(
             f"--account: expected the server's account, for {gateway.path} has one of the "

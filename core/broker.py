@@ -77,7 +77,7 @@ def make_client(
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
     if broker.ca is not None:
-        client.tls_set_context(_tls_context(broker, broker.ca))
+        client.tls_set_context(tls_context(broker, broker.ca))
     if will is not None:
         client.will_set(*will, qos=1, retain=True)
     return client
@@ -94,7 +94,7 @@ class _TlsSocket(ssl.SSLSocket):
             raise
 
 
-def _tls_context(broker: Broker, ca: Path) -> ssl.SSLContext:
+def tls_context(broker: Broker, ca: Path) -> ssl.SSLContext:
     """Return what the broker's certificate is checked with, and our own is shown with."""
     try:
         context = ssl.create_default_context(cafile=str(ca))

@@ -1,9 +1,10 @@
 """The commands of a researcher: simulate, demo, bench."""
 
+import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tinyfleet.cli import INTERRUPTED
 from tinyfleet.errors import StudyError
-from tinyfleet.simulations import journal, run
+from tinyfleet.simulations import journal, mixed, run
 from tinyfleet.simulations.assemble import Machine
 from tinyfleet.simulations.bench import simulation
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.report import result_table, write_report
+from tinyfleet.simulations.report import mixed_table, result_table, write_report
+from tinyfleet.simulations.run_folder import read_mixed
 from tinyfleet.simulations.study import (
     APPS,
     STRATEGIES,
@@ -136,27 +138,44 @@ def _new_folder(name: str) -> Path:
 def _show(folder: Path, do: Callable[[run.Listener], Path], as_json: bool) -> None:
     """Run `do` under a progress bar, then show the table and the report, or JSON."""
     began = time.monotonic()
-    try:
-        with _progress() as listen:
-            do(listen)
-        report = write_report(folder)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"tinyfleet: interrupted; go on with: tinyfleet simulate --resume {folder}", err=True
-        )
-        raise typer.Exit(INTERRUPTED) from None
-    result = journal.read_json(folder / journal.RESULT)
+    report = _train(folder, do)
     if as_json:
+        result = journal.read_json(folder / journal.RESULT)
         seconds = round(time.monotonic() - began, 2)
         typer.echo(journal.to_json({**result, "seconds": seconds, "folder": str(folder)}))
         return
-    Console().print(result_table(result, journal.read_json(folder / journal.RUN)))
+    _print_result(folder)
     typer.echo(f"report: {report.resolve()}")
 
 
+def _train(folder: Path, do: Callable[[run.Listener], Path]) -> Path:
+    """Run `do` under a progress bar, and return its report."""
+    with (
+        _interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
+        _progress({"train": "training", "judge": "judging"}) as listen,
+    ):
+        do(listen)
+    return write_report(folder)
+
+
+def _print_result(folder: Path) -> None:
+    result, settings = (journal.read_json(folder / name) for name in (journal.RESULT, journal.RUN))
+    Console().print(result_table(result, settings))
+
+
 @contextmanager
-def _progress() -> Iterator[run.Listener]:
-    """Yield a listener that draws a bar on stderr when somebody is looking."""
+def _interruptible(advice: str) -> Iterator[None]:
+    """Turn Ctrl-C into one line and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"tinyfleet: interrupted; {advice}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _progress(stages: Mapping[str, str]) -> Iterator[run.Listener]:
+    """Yield a listener that draws a bar for each stage, when somebody looks at stderr."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -168,15 +187,14 @@ def _progress() -> Iterator[run.Listener]:
         disable=not console.is_terminal,
     ) as progress:
         bars = {
-            "train": progress.add_task("training", total=None, note=""),
-            "judge": progress.add_task("judging", total=None, note=""),
+            stage: progress.add_task(text, total=None, note="") for stage, text in stages.items()
         }
         scores: list[float] = []
 
         def listen(heard: run.Progress) -> None:
             if heard.score is not None:
                 scores[:] = [heard.score]
-            note = f"loss {heard.loss:.3f}" if heard.stage == "train" else ""
+            note = f"loss {heard.loss:.3f}" if math.isfinite(heard.loss) else ""
             if scores and heard.stage == "train":
                 note += f"  validation {scores[0]:.2f}"
             progress.update(bars[heard.stage], completed=heard.done, total=heard.total, note=note)
@@ -187,16 +205,41 @@ def _progress() -> Iterator[run.Listener]:
 def demo(out: Out = None) -> None:
     """Teach a fleet to learn characters, in under two minutes, and show what came of it.
 
+    Simulated devices and two emulated boards then go on together, through a broker.
+
     Example: tinyfleet demo
     """
     shots = (0, 1, 2, 4, 8)
     study = complete({"app": "characters", "rounds": 1500, "tasks": 300, "shots": shots}, "demo")
-    folder = out or _new_folder("demo")
-    _show(
-        folder,
-        lambda listen: run.start(study, folder, "tinyfleet demo", Machine(), listen),
-        as_json=False,
+    show_demo(study, out or _new_folder("demo"), mixed.Mix())
+
+
+def show_demo(study: Study, folder: Path, mix: mixed.Mix) -> None:
+    """Run `study` into `folder`, go on as a mixed fleet, and show what came of both.
+
+    Raises:
+        FleetError: what `tinyfleet.simulations.run.start` and `mixed.go_on` raise.
+    """
+    machine = Machine()
+    report = _train(
+        folder, lambda listen: run.start(study, folder, "tinyfleet demo", machine, listen)
     )
+    _print_result(folder)
+    if absent := mixed.absent_packages():
+        typer.echo(
+            f"no mixed fleet: expected {' and '.join(absent)} to emulate boards, got none; "
+            "pip install 'tinyfleet[firmware]'"
+        )
+    else:
+        with (
+            _interruptible(f"all but the mixed fleet is in {report.resolve()}"),
+            _progress({mixed.NAME: "mixed fleet"}) as listen,
+        ):
+            mixed.go_on(folder, mix, machine, listen)
+        write_report(folder)
+        if (told := read_mixed(folder)) is not None:
+            Console().print(mixed_table(told))
+    typer.echo(f"report: {report.resolve()}")
 
 
 bench = typer.Typer(help="Measure speed against peers, in one run.", no_args_is_help=True)

@@ -26,6 +26,7 @@ from tinyfleet.messages import Floats
 
 RUN, ROUNDS, WEIGHTS, RESULT = "run.json", "rounds.jsonl", "weights.npy", "result.json"
 CHECKPOINT, EXAMPLE = "checkpoint.npz", "example.npz"
+MIXED, MIXED_WEIGHTS = "mixed.json", "mixed.npy"
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 

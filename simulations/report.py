@@ -27,7 +27,7 @@ from tinyfleet.simulations.comparison import (
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.limits import limits
 from tinyfleet.simulations.plots import plots_of
-from tinyfleet.simulations.run_folder import Fields, Result, Run, read_run, result_from
+from tinyfleet.simulations.run_folder import Fields, Mixed, Result, Run, read_run, result_from
 
 BOARD = "nRF52840, 256 KiB of RAM, 1 MiB of flash"
 BOARD_RAM, BOARD_FLASH = 256 * 1024, 1024 * 1024
@@ -85,6 +85,8 @@ def render(run: Run) -> str:
         network=settings.fields("network").text("name"),
         checksum=settings.fields("network").text("checksum"),
         board=BOARD,
+        mixed=run.mixed,
+        mixed_lines=tuple(_mixed(run.mixed)) if run.mixed else (),
         costs=tuple(_costs(run)),
         data=[
             (part, settings.fields("data").text(part)) for part in ("train", "validation", "test")
@@ -137,6 +139,40 @@ def result_table(
             table.add_row(*texts)
         table.add_section()
     return table
+
+
+def mixed_table(mixed: Mixed) -> Table:
+    """Return how a mixed fleet went on as a table for the terminal; firmware's rows stand out."""
+    first, last = mixed.rounds[0], mixed.rounds[-1]
+    table = Table(
+        title=escape(f"mixed fleet, broker: {mixed.broker}"), caption=escape(mixed.verdict)
+    )
+    table.add_column("device", justify="right")
+    table.add_column("computed by")
+    table.add_column(f"loss, round {first} → {last}", justify="right")
+    for device in mixed.devices:
+        losses = (_loss(device.losses.get(number, math.nan)).text for number in (first, last))
+        table.add_row(
+            str(device.number),
+            escape(device.computed_by),
+            " → ".join(losses),
+            style="bold cyan" if device.firmware else None,
+        )
+    return table
+
+
+def _mixed(mixed: Mixed) -> Iterator[Line]:
+    """Yield the lines of a mixed fleet: what computed, examples, and a loss for each round."""
+    for device in mixed.devices:
+        yield Line(str(device.number), (
+            Cell(None, device.computed_by, "firmware" if device.firmware else ""),
+            Cell(device.examples, f"{device.examples:,}"),
+            *(_loss(device.losses.get(number, math.nan)) for number in mixed.rounds),
+        ))  # fmt: skip
+
+
+def _loss(value: float) -> Cell:
+    return _measured(value, f"{value:.3f}")
 
 
 def _captions(result: Result, comparison: Comparison) -> Iterator[str]:

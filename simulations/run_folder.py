@@ -1,12 +1,13 @@
 """Reads what a finished run left in its folder: `run.json`, `rounds.jsonl`, `result.json`.
 
-A fourth file may be there: `example.npz`, one sine that was fine-tuned (see `Example`).
+Two more may be there: `example.npz`, one sine that was fine-tuned (see `Example`), and
+`mixed.json`, how a mixed fleet went on (see `Mixed`).
 """
 
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,14 @@ class Fields:
         if not isinstance(value, dict):
             raise self._refuse(name, "an object")
         return Fields(f"{self.place}: {name}", value)
+
+    def rows(self, name: str) -> Iterator["Fields"]:
+        """Yield the objects of a list."""
+        value = self.values.get(name)
+        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+            raise self._refuse(name, "a list of objects")
+        for number, row in enumerate(value, start=1):
+            yield Fields(f"{self.place}: {name} {number}", row)
 
     def shots(self, name: str) -> Iterator[tuple[int, str, "Fields"]]:
         """Yield the keys of an object that are numbers of shots: as number, as key, the object."""
@@ -156,6 +165,58 @@ class Example:
 
 
 @dataclass(frozen=True)
+class MixedDevice:
+    """A device of a mixed fleet.
+
+    Attributes:
+        number: which.
+        computed_by: what computed its updates.
+        examples: samples that it learned from in all.
+        losses: by round; mean of the samples, each scored before it was learned.
+    """
+
+    number: int
+    computed_by: str
+    examples: int
+    losses: Mapping[int, float]
+
+    @property
+    def firmware(self) -> bool:
+        """Whether a board's firmware computed them, not a process on a computer."""
+        return self.computed_by.startswith("firmware ")
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """How simulated devices and boards went on together through a broker.
+
+    Attributes:
+        broker: which broker it was.
+        rounds: their numbers.
+        devices: ascending.
+        weights_sha256: of what they learned.
+        simulation_sha256: of what the same rounds in simulation learned.
+    """
+
+    broker: str
+    rounds: tuple[int, ...]
+    devices: tuple[MixedDevice, ...]
+    weights_sha256: str
+    simulation_sha256: str
+
+    @property
+    def verdict(self) -> str:
+        """Say whether it computed what a simulation computes."""
+        which = "the same" if self.weights_sha256 == self.simulation_sha256 else "other"
+        return f"the same rounds in simulation end in {which} bytes"
+
+    @property
+    def boards(self) -> int:
+        """How many devices firmware computed for."""
+        return sum(device.firmware for device in self.devices)
+
+
+@dataclass(frozen=True)
 class Run:
     """A finished run: its settings as they were written, its course and its result."""
 
@@ -165,6 +226,7 @@ class Run:
     result: Result
     result_json: str
     example: Example | None
+    mixed: Mixed | None
 
 
 def read_run(folder: Path) -> Run:
@@ -181,6 +243,40 @@ def read_run(folder: Path) -> Run:
         result=result_from(_parse(folder / "result.json", result_json)),
         result_json=result_json,
         example=_example(folder / "example.npz"),
+        mixed=read_mixed(folder),
+    )
+
+
+def read_mixed(folder: Path) -> Mixed | None:
+    """Return how a mixed fleet went on with the run in `folder`; None when none did.
+
+    Raises:
+        StudyError: its file is cut short, or lacks a field.
+    """
+    path = folder / "mixed.json"
+    if not path.exists():
+        return None
+    fields = _parse(path, _text(path))
+    updates: dict[int, list[Fields]] = {}
+    for row in fields.rows("updates"):
+        updates.setdefault(row.count("device"), []).append(row)
+    if not updates:
+        raise StudyError(f"{path}: updates: expected some, got none; run it again")
+    return Mixed(
+        broker=fields.text("broker"),
+        rounds=tuple(sorted({row.count("round") for rows in updates.values() for row in rows})),
+        devices=tuple(_mixed_device(number, updates[number]) for number in sorted(updates)),
+        weights_sha256=fields.text("weights_sha256"),
+        simulation_sha256=fields.text("simulation_sha256"),
+    )
+
+
+def _mixed_device(number: int, updates: Sequence[Fields]) -> MixedDevice:
+    return MixedDevice(
+        number,
+        updates[-1].text("computed_by"),
+        sum(row.count("examples") for row in updates),
+        {row.count("round"): row.number("loss") for row in updates},
     )
 
 

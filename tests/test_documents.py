@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinyfleet import errors
+from tinyfleet.client.gateway import read_gateway
 from tinyfleet.description import network_from_toml
 from tinyfleet.layers import LAYERS
 from tinyfleet.network import LOSSES
@@ -37,16 +38,21 @@ TOML = list(toml_of_documents())
 
 
 @pytest.mark.parametrize(("name", "text"), TOML, ids=[name for name, _ in TOML])
-def test_a_study_or_network_in_a_document_loads(name: str, text: str) -> None:
+def test_a_study_network_or_gateway_in_a_document_loads(
+    name: str, text: str, tmp_path: Path
+) -> None:
     values = tomllib.loads(text)
 
     if "layer" in values:
         assert network_from_toml(text, name).parameters > 0
+    elif "device" in values:
+        (tmp_path / "gateway.toml").write_text(text)
+        assert len(read_gateway(tmp_path / "gateway.toml").devices) == len(values["device"])
     else:
         assert complete(values, name).app == values["app"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/studies/*.toml")), ids=lambda p: p.name)
 def test_a_study_file_beside_the_documents_finds_its_network(path: Path) -> None:
     values = read_study_file(path)
 
@@ -61,6 +67,18 @@ def test_the_documents_show_a_study_and_a_network() -> None:
         (True, False),
         (False, True),
     ]
+
+
+def test_two_boards_learn_after_four_commands_of_the_readme() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Two boards")[2]
+    commands = section.split("```")[1].strip().splitlines()
+    (config,) = re.findall(r"--config (\S+)", section)
+    gateway = read_gateway(ROOT / config)
+    trained = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["flwr"]["app"]
+
+    assert len(commands) <= 4
+    assert [(table.kind, len(table.members)) for table in gateway.devices] == [("emulated", 2)]
+    assert gateway.network.name == trained["config"]["network"]
 
 
 def named_files(page: Path) -> Iterator[Path]:

@@ -16,6 +16,10 @@
 #include "fleet_version.h"
 #include "fleet_wire.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct fleet_buffers {
     uint8_t *frame; /* FLEET_FRAME_LEAST bytes or more: the longest frame that the device takes */
     uint32_t frame_size;
@@ -60,5 +64,9 @@ void fleet_device_start(struct fleet_device *device, const struct fleet_port *po
 
 /* Take the bytes that wait at the port and answer the requests that end in them. */
 void fleet_device_poll(struct fleet_device *device);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

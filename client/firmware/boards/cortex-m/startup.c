@@ -25,14 +25,12 @@ static void fault(void) {
 
 static void nothing(void) {}
 
-void uart_handler(void) __attribute__((weak, alias("nothing")));
 void clock_handler(void) __attribute__((weak, alias("nothing")));
 
 struct vectors {
     uint64_t *stack;
     void (*reset)(void);
     void (*system[14])(void);
-    void (*interrupt0)(void);
 };
 
 __attribute__((section(".vectors"), used)) static const struct vectors vectors = {
@@ -40,7 +38,6 @@ __attribute__((section(".vectors"), used)) static const struct vectors vectors =
     .reset = reset_handler,
     .system = {fault, fault, fault, fault, fault, fault, fault, fault, fault, nothing, nothing,
                nothing, nothing, clock_handler},
-    .interrupt0 = uart_handler,
 };
 
 static void paint_stack(void) {
