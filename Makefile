@@ -19,7 +19,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 # What is written is installed: a new module, another setting or a change in C installs again.
-STATE := $(shell { find $(PARTS) -name '*.py' | sort; \
+STATE := $(shell { find $(PARTS) -name '*.py' -o -path '*/firmware/*.*' ! -name '*.pyc' | sort; \
            cat pyproject.toml setup.cfg setup.py constraints.txt core/kernel/*; } | cksum | cut -d' ' -f1)
 STAMP := $(VENV)/.installed-$(STATE)
 
@@ -70,7 +70,7 @@ format: install
 bench: install
 	$(BIN)/tinyfleet bench simulation
 
-# Code of the kernel as a small device builds it, and RAM and flash of every named network.
+# What the firmware takes on an emulated Cortex-M4, and RAM and flash of every named network.
 size: install
 	@$(BIN)/python tests/size.py
 

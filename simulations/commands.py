@@ -17,7 +17,7 @@ from tinyfleet.cli import INTERRUPTED
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations import journal, mixed, run
 from tinyfleet.simulations.assemble import Machine
-from tinyfleet.simulations.bench import simulation
+from tinyfleet.simulations.bench import device, simulation
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.report import mixed_table, result_table, write_report
 from tinyfleet.simulations.run_folder import read_mixed
@@ -251,3 +251,4 @@ def _bench() -> None:
 
 
 bench.command("simulation")(simulation.command)
+bench.command("device")(device.command)

@@ -1,7 +1,7 @@
 /* fleet_device.h: a device that answers its gateway: docs/wire.md, part 1.
  *
- *     static uint8_t frame[1024];
- *     static float arena[2048];
+ *     static uint8_t frame[512];
+ *     static uint64_t arena[1536];
  *     fleet_device_start(&device, &port, buffers, session);
  *     for (;;) fleet_device_poll(&device);
  *

@@ -60,52 +60,42 @@ static uint32_t sample_bytes(const struct fleet_device *device) {
     return 4 * (uint32_t)(device->network.inputs + device->network.outputs);
 }
 
-static enum fleet_refusal begin_stream(const struct fleet_device *device,
-                                       const struct fleet_transfer *transfer, uint32_t passes,
-                                       struct fleet_answer *answer) {
-    if (!is_ready(device)) return FLEET_NOT_READY;
-    const uint32_t samples = transfer->result.samples;
+static enum fleet_refusal begin_stream(const struct fleet_device *device, uint32_t samples,
+                                       uint32_t passes, struct fleet_answer *answer) {
+    const struct fleet_transfer *const transfer = &device->transfer;
     const int learns = transfer->kind == FLEET_LEARN;
+    if (!is_ready(device)) return FLEET_NOT_READY;
     if (!samples || !passes || (learns ? !fleet_is_rate(transfer->rate) : passes != 1))
         return FLEET_TRAINING;
-    const uint64_t rows = (uint64_t)samples * passes, most = UINT32_MAX / sample_bytes(device);
-    const uint32_t need = rows > most ? UINT32_MAX : (uint32_t)rows * sample_bytes(device);
-    if (rows > most || transfer->length != need)
-        return fleet_refuse(answer, FLEET_LENGTH, need, transfer->length);
+    const uint64_t rows = (uint64_t)samples * passes;
+    const uint32_t size = sample_bytes(device), length = transfer->length;
+    if (rows != length / size || length % size)
+        return fleet_refuse(answer, FLEET_LENGTH, (uint32_t)rows * size, length);
     return FLEET_GRANTED;
-}
-
-/* Whether BEGIN announces the transfer that is under way, or done, already. */
-static int is_same(const struct fleet_transfer *a, const struct fleet_transfer *b) {
-    return a->number == b->number && a->kind == b->kind && a->length == b->length &&
-           a->announced == b->announced;
 }
 
 enum fleet_refusal fleet_begin(struct fleet_device *device, const struct fleet_frame *frame,
                                struct fleet_answer *answer) {
+    struct fleet_transfer *const transfer = &device->transfer;
     const uint8_t *const in = frame->payload;
+    const uint32_t length = fleet_u32(in + 4), announced = fleet_u32(in + 8);
     if (!frame->transfer) return FLEET_TRANSFER;
-    struct fleet_transfer next = {.number = frame->transfer,
-                                  .kind = in[0],
-                                  .flags = in[1],
-                                  .length = fleet_u32(in + 4),
-                                  .announced = fleet_u32(in + 8),
-                                  .rate = fleet_f32(fleet_u32(in + 12))};
-    const uint32_t passes = fleet_u32(in + 20);
-    if (is_same(&next, &device->transfer)) return fleet_answer_u32(answer, device->transfer.offset);
+    if (transfer->number == frame->transfer && transfer->kind == in[0] &&
+        transfer->length == length && transfer->announced == announced)
+        return fleet_answer_u32(answer, transfer->offset); /* it goes on, or is done already */
     forget_transfer(device);
-    next.result.samples = fleet_u32(in + 16);
+    *transfer = (struct fleet_transfer){
+        .kind = in[0], .flags = in[1], .length = length, .announced = announced};
     enum fleet_refusal refusal = FLEET_UNKNOWN;
-    if (next.kind == FLEET_PROGRAM)
-        refusal = begin_program(device, next.length, answer);
-    else if (next.kind == FLEET_WEIGHTS)
-        refusal = begin_weights(device, next.length, next.flags & FLEET_KEEP, answer);
-    else if (next.kind == FLEET_LEARN || next.kind == FLEET_EVALUATE)
-        refusal = begin_stream(device, &next, passes, answer);
+    if (transfer->kind == FLEET_LEARN) transfer->rate = fleet_f32(fleet_u32(in + 12));
+    if (transfer->kind == FLEET_PROGRAM)
+        refusal = begin_program(device, length, answer);
+    else if (transfer->kind == FLEET_WEIGHTS)
+        refusal = begin_weights(device, length, transfer->flags & FLEET_KEEP, answer);
+    else if (transfer->kind == FLEET_LEARN || transfer->kind == FLEET_EVALUATE)
+        refusal = begin_stream(device, fleet_u32(in + 16), fleet_u32(in + 20), answer);
     if (refusal) return refusal;
-    next.result.samples = 0; /* counted as they come */
-    if (next.kind == FLEET_EVALUATE) next.rate = 0.0f;
-    device->transfer = next;
+    transfer->number = frame->transfer;
     return fleet_answer_u32(answer, 0);
 }
 
