@@ -2,8 +2,8 @@
 
 import socket
 import ssl
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -77,9 +77,9 @@ def answers(url: str, ca: Path | None = None) -> bool:
         url: where it says how it is.
         ca: file of the certificates that may vouch for it, with https.
     """
-    context = ssl.create_default_context(cafile=ca) if url.startswith("https:") else None
     try:
+        context = ssl.create_default_context(cafile=ca) if url.startswith("https:") else None
         with urllib.request.urlopen(url, timeout=1.0, context=context) as reply:  # noqa: S310
             return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, HTTPException):  # nobody, or another kind of service
         return False

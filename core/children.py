@@ -1,5 +1,6 @@
 """Programs that belong together: when one of them ends, all end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -162,12 +163,10 @@ class Children:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a child in order; where it does not obey, kill it and all of its session."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
+    """End a child in order, then kill what is left of its session: itself, or its children."""
+    process.terminate()  # does nothing when it has ended
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()

@@ -5,6 +5,7 @@ device sent is judged, kept, acknowledged and only then yielded.
 """
 
 import contextlib
+import logging
 import math
 import queue
 import secrets
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
+from tinyfleet.broker import Broker
 from tinyfleet.errors import BrokerError, FleetError, WireError
 from tinyfleet.inbox import Inbox
 from tinyfleet.messages import Assignment, Update
@@ -21,7 +23,7 @@ from tinyfleet.network import Network
 from tinyfleet.open_round import OpenRound, Reason
 from tinyfleet.payloads import Ack, Birth, Death, Manifest, Refused, Report, State, Status
 from tinyfleet.roster import Roster
-from tinyfleet.session import Broker, Connected, Event, Message, Session
+from tinyfleet.session import Connected, Disconnected, Event, Message, Session
 from tinyfleet.topics import GATEWAY, SERVER, Topic, check_name, topic_filter
 
 GRACE = 10.0
@@ -32,7 +34,9 @@ _HEARD = ("death", "birth", "state", "update", "refusal")
 _BATCH = 256  # events that are handled, and reports that reach the disk, together
 _TICK = 0.5  # seconds between looks for whom to give up
 _PAUSE = 0.05  # seconds between looks whether orders can be sent
-_MOST_HELD = 4096  # reports that wait for their round to be asked
+_MOST_HELD, _MOST_HELD_BYTES = 4096, 64 * 2**20  # of reports whose round is not asked yet
+
+_log = logging.getLogger(__name__)
 
 
 class MqttFleet:
@@ -51,7 +55,8 @@ class MqttFleet:
         network: what is trained; published for gateways to compare with theirs.
         run: names this run in ids, as a topic's part would.
         gateway: the only gateway whose devices count; None for all.
-        inbox: file in which accepted updates are kept before they are acknowledged.
+        inbox: file in which accepted updates are kept before they are acknowledged; without one
+            they live in this process alone, and a killed server loses its round.
 
     Raises:
         WireError: the name of fleet, run or gateway has other characters or another length.
@@ -85,6 +90,7 @@ class MqttFleet:
         self._next_look = 0.0
         self._accepted: list[tuple[Topic, str, bytes]] = []
         self._held: dict[str, Message] = {}
+        self._held_bytes = 0
         self._outgoing: deque[Message] = deque()
         self._counts: Counter[Reason] = Counter()
         self._computed_by: dict[int, str] = {}
@@ -151,7 +157,7 @@ class MqttFleet:
         self._missing = {d: now for d in assignments if not self._roster.lives(d)}
         self._round = round_
         try:
-            held, self._held = self._held, {}
+            held, self._held, self._held_bytes = self._held, {}, 0
             for message in held.values():
                 self._handle(message)
             while True:
@@ -172,10 +178,12 @@ class MqttFleet:
 
     def close(self) -> None:
         """Send what waits, and leave the broker."""
-        self._keep_accepted()
-        self._session.close()
-        if self._inbox is not None:
-            self._inbox.close()
+        try:
+            self._keep_accepted()
+        finally:
+            self._session.close()
+            if self._inbox is not None:
+                self._inbox.close()
 
     def __enter__(self) -> "MqttFleet":
         """Connect.
@@ -219,23 +227,22 @@ class MqttFleet:
             try:
                 self._inbox.put([(id_, data) for _, id_, data in accepted])
             except FleetError:
-                self._outgoing.clear()  # one may acknowledge a copy of what is not kept
+                # What is not kept is new when it comes again; copies may be acknowledged here.
+                self._taken = frozenset()
+                self._outgoing.clear()
                 raise
         for topic, id_, _ in accepted:
             self._acknowledge(topic, Ack(id_, "accepted"))
-        for _ in range(min(len(self._outgoing), self._session.room)):
+        while self._outgoing and self._session.room:
             message = self._outgoing.popleft()
-            self._session.publish(
-                message.topic, message.payload, retain=message.retained, timeout=0.0
-            )
+            self._session.publish(message.topic, message.payload, retain=message.retained)
 
     def _acknowledge(self, topic: Topic, ack: Ack) -> None:
         self._outgoing.append(Message(str(replace(topic, topic="ack")), ack.to_bytes()))
 
     def _ask(self, round_: OpenRound, now: float) -> bool:
         """Send the orders that are due; return whether all of them went."""
-        room = self._session.room if self._session.connected else 0
-        if not room:
+        if not (self._session.connected and self._session.room):
             return False
         for device in round_.due(now):
             gateway = self._roster.gateway_of(device)
@@ -243,9 +250,8 @@ class MqttFleet:
                 continue  # its birth will ask for it
             topic = Topic(self._fleet, gateway, str(device), "assignment")
             order = round_.order(device, gateway, now)
-            self._session.publish(str(topic), order.to_bytes(), timeout=0.0)
-            room -= 1
-            if not room:
+            self._session.publish(str(topic), order.to_bytes())
+            if not self._session.room:
                 return False
         return True
 
@@ -293,8 +299,11 @@ class MqttFleet:
             try:
                 topic = Topic.parse(event.topic)
                 self._handlers[topic.topic](topic, event)
-            except WireError:
+            except WireError as error:
                 self._counts[Reason.MALFORMED] += 1
+                _log.info("%s: %s", event.topic, error)
+        elif isinstance(event, Disconnected):
+            _log.warning("%s", event.reason)
         elif isinstance(event, Connected):
             manifest = Topic(self._fleet, SERVER, GATEWAY, "model")
             data = Manifest.from_network(self._network).to_bytes()
@@ -358,14 +367,18 @@ class MqttFleet:
         _agree(topic, refused.device)
         fault = None if self._round is None else self._round.refused(refused, topic.gateway)
         self._counts[fault or Reason.BY_GATEWAY] += 1
+        if fault is None:
+            _log.warning("%s: device %d refused: %s", topic.gateway, refused.device, refused.reason)
 
     def _hold(self, message: Message) -> None:
         """Keep the last report of a device until a round is asked that it may belong to.
 
         It is not acknowledged, so what does not fit comes again.
         """
-        if len(self._held) < _MOST_HELD:
-            self._held[message.topic] = message
+        before = self._held.get(message.topic)
+        size = self._held_bytes + len(message.payload) - (len(before.payload) if before else 0)
+        if (before or len(self._held) < _MOST_HELD) and size <= _MOST_HELD_BYTES:
+            self._held[message.topic], self._held_bytes = message, size
 
     def _ask_again(self, device: int) -> None:
         if self._round is not None:

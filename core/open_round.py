@@ -93,6 +93,7 @@ class _Asked:
 
     id: str
     work: _Work
+    due: float
     wait: float = FIRST_WAIT
     gateways: set[str] = field(default_factory=set)
 
@@ -130,7 +131,7 @@ class OpenRound:
                 works[id(assignment)] = _Work.of(network, assignment)
             work = works[id(assignment)]
             id_ = f"{run}/{assignment.round}/{device}/{token or work.digest}"
-            self._asked[device] = _Asked(id_, work)
+            self._asked[device] = _Asked(id_, work, due=now)
         self.last_round = max((a.work.assignment.round for a in self._asked.values()), default=0)
         self._turn = deque(self._asked)
         self._settled: dict[int, Update | None] = {}
@@ -163,7 +164,7 @@ class OpenRound:
         """Let `device` be asked now, when it is open."""
         if self.is_open(device):
             self._asked[device].wait = FIRST_WAIT
-            heapq.heappush(self._due, (now, next(self._numbers), device))
+            self._schedule(device, now)
 
     def ask_all_again(self, now: float) -> None:
         """Let every open device be asked now."""
@@ -178,20 +179,26 @@ class OpenRound:
     def due(self, now: float) -> Iterator[int]:
         """Yield the open devices whose time to be asked has come, each once."""
         while self._due and self._due[0][0] <= now:
-            _, _, device = heapq.heappop(self._due)
-            if self.is_open(device):
+            when, _, device = heapq.heappop(self._due)
+            asked = self._asked[device]
+            if when == asked.due and self.is_open(device):  # or it is due at another time by now
+                asked.due = math.inf
                 yield device
 
     def order(self, device: int, gateway: str, now: float) -> Order:
         """Return what to send to `device` through `gateway`; its next time is set."""
         asked = self._asked[device]
         asked.gateways.add(gateway)
-        heapq.heappush(self._due, (now + asked.wait, next(self._numbers), device))
+        self._schedule(device, now + asked.wait)
         asked.wait = min(2 * asked.wait, LAST_WAIT)
         work = asked.work
         return Order(
             asked.id, device, work.assignment.round, self._network_id, work.weights, work.config
         )
+
+    def _schedule(self, device: int, when: float) -> None:
+        self._asked[device].due = when
+        heapq.heappush(self._due, (when, next(self._numbers), device))
 
     def may_answer(self, device: int, gateway: str) -> None:
         """Let `gateway` answer for `device`, as if its order had gone there."""
@@ -233,6 +240,8 @@ class OpenRound:
             return Reason.NOT_ASKED
         if refused.id != asked.id:
             return Reason.ID
+        if not self.is_open(refused.device):
+            return Reason.LATE
         self.give_up(refused.device)
         return None
 

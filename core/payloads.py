@@ -251,7 +251,7 @@ class Report(Payload):
         examples: samples that the device learned from.
         loss: their mean loss.
         received: parameters that travelled to the device.
-        by: what computed it, such as "firmware 0.1.0 on nrf52840-emulated".
+        by: what computed it, such as "firmware 0.1.0 on nrf52840-emulated"; for people.
     """
 
     id: str
@@ -277,7 +277,7 @@ class Report(Payload):
         "examples": whole(1, _MOST_COUNT),
         "loss": number,
         "received": whole(0, _MOST_COUNT),
-        "by": text(200, r"[ -~]+"),
+        "by": line(200),
     }
 
     @classmethod
@@ -344,7 +344,8 @@ class Ack(Payload):
 
     Attributes:
         id: the order that it answered.
-        status: "accepted" once it is on the server's disk; "refused"; or "late".
+        status: "accepted" once the server has it, on disk where it has an inbox; "refused"; or
+            "late".
         reason: one line for a person, empty when accepted.
     """
 

@@ -30,7 +30,7 @@ WINDOW = 64
 MOST_QUEUED, MOST_QUEUED_BYTES = 4096, 64 * 1024 * 1024
 """Messages, and their bytes, that may wait in either direction."""
 
-FIRST_DELAY, LAST_DELAY = 0.25, 30.0
+FIRST_DELAY, LAST_DELAY = 0.25, 8.0
 """Seconds before the first attempt to reconnect, and before the last; each is twice the one before.
 
 A random part of up to a half is taken off, so that a fleet does not come back in one moment.

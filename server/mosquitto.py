@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyfleet.address import is_local
 from tinyfleet.errors import BrokerError, WireError
 from tinyfleet.topics import SERVER, check_name, topic_filter
 
@@ -23,6 +24,7 @@ PROGRAMS = (
 SERVER_ACCOUNT = "server"
 GATEWAY_WRITES = ("birth", "death", "state", "update", "refusal", "log")
 SERVER_WRITES = ("assignment", "ack")
+GATEWAY_READS = (*SERVER_WRITES, "birth")  # its own, some of which it may have to clear
 MESSAGE_BYTES = 2 * 1024 * 1024
 QUEUED_BYTES = 256 * 1024 * 1024
 PASSWORD_ROUNDS = 20_000
@@ -167,14 +169,7 @@ log_type notice
 
 
 def _bind(hosts: Sequence[str]) -> str:
-    return " 127.0.0.1" if all(map(_is_local, hosts)) else ""
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return " 127.0.0.1" if all(map(is_local, hosts)) else ""
 
 
 def _is_host(host: str) -> bool:
@@ -196,7 +191,7 @@ def access(broker: SecureBroker) -> str:
         rules += ["", f"user {gateway}"]
         own = {name: topic_filter(fleet, gateway, topic=name) for name in GATEWAY_WRITES}
         rules += [f"topic write {topic}" for topic in own.values()]
-        for name in SERVER_WRITES:
+        for name in GATEWAY_READS:
             rules.append(f"topic read {topic_filter(fleet, gateway, topic=name)}")
         rules.append(f"topic read {model}")
     return "\n".join([*rules, ""])

@@ -145,6 +145,15 @@ def test_a_gateway_reaches_the_server_and_hears_from_it(
             assert gateway.next_heard() == f"tinyfleet/1/lab/{topic}"
 
 
+def test_a_gateway_hears_of_its_own_births_alone(secure: tuple[SecureBroker, Path]) -> None:
+    with accounts(secure, "gw-1", "gw-2") as (own, other):
+        own.subscribe("tinyfleet/1/lab/+/+/birth")
+        other.publish("tinyfleet/1/lab/gw-2/7/birth")
+        own.publish("tinyfleet/1/lab/gw-1/7/birth")
+
+        assert own.next_heard() == "tinyfleet/1/lab/gw-1/7/birth"
+
+
 def test_a_gateway_does_not_hear_what_is_for_another(secure: tuple[SecureBroker, Path]) -> None:
     with accounts(secure, "gw-1", "server") as (gateway, server):
         for topic_filter in ("#", "tinyfleet/1/lab/gw-2/+/assignment", "tinyfleet/1/lab/+/+/ack"):

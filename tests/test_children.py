@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -77,3 +78,22 @@ def test_programs_beside_this_python_are_found_first(tmp_path: Path) -> None:
 
     found = Path((tmp_path / "python.log").read_text().strip())
     assert found.parent == Path(sys.executable).parent
+
+
+@pytest.mark.parametrize("end", ["wait", "exit 3"], ids=["stopped", "ended by itself"])
+def test_what_a_child_has_started_does_not_outlive_it(tmp_path: Path, end: str) -> None:
+    own = tmp_path / "own"
+    subprocess.run(["mkfifo", own], check=True)
+    # Whoever has the other end open can be seen from here: reading ends when nobody has.
+    reader = os.open(own, os.O_RDONLY | os.O_NONBLOCK)
+    script = f"sleep 1000 > {own} & echo ready; sleep 0.2; {end}"
+    with Children(tmp_path) as children:
+        children.start("parent", ["sh", "-c", script])
+        assert children.wait_until("parent", partial(says, tmp_path / "parent.log", "ready"))
+        if end != "wait":
+            with pytest.raises(FleetError, match="got exit 3"):
+                children.supervise()
+
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""
+    os.close(reader)

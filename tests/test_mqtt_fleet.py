@@ -1,5 +1,6 @@
 """A fleet behind a broker answers as a local one does, whatever happens on the way."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,9 +20,9 @@ from tinyfleet import Assignment, BrokerError, FleetError, KernelLearner, Traini
 from tinyfleet.client.devices import LocalFleet
 from tinyfleet.inbox import Inbox
 from tinyfleet.messages import Update
-from tinyfleet.mqtt_fleet import MqttFleet
+from tinyfleet.mqtt_fleet import GRACE, MqttFleet
 from tinyfleet.payloads import Birth, Death, Manifest, Refused, Report, State, network_id
-from tinyfleet.session import Broker, Message, Session
+from tinyfleet.session import LAST_DELAY, Broker, Message, Session
 from tinyfleet.topics import Topic, topic_filter
 
 SINE = named_network("sine")
@@ -488,3 +489,63 @@ def test_an_inbox_that_is_something_else_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FleetError, match=f"inbox {path}: expected a SQLite file"):
         Inbox(path)
+
+
+def test_a_round_may_ask_for_more_than_may_wait_for_the_broker(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyfleet.session.MOST_QUEUED_BYTES", 10_000)  # two orders
+    with fleet_of(broker) as fleet, SmallGateway(broker, range(12), SINE):
+        fleet.wait_for(12, 20.0)
+
+        assert len(list(fleet.run(dict.fromkeys(range(12), ask()), 20.0))) == 12
+
+
+def test_what_could_not_be_kept_is_not_acknowledged(broker: Broker, tmp_path: Path) -> None:
+    path = tmp_path / "inbox.sqlite"
+    with (
+        fleet_of(broker, inbox=path) as fleet,
+        SmallGateway(broker, [0], SINE) as gateway,
+        closing(sqlite3.connect(path)) as saboteur,
+    ):
+        fleet.wait_for(1, 20.0)
+        full = "CREATE TRIGGER full BEFORE INSERT ON report BEGIN SELECT RAISE(ABORT, 'full'); END"
+        saboteur.execute(full)
+        with pytest.raises(FleetError, match="full"):
+            list(fleet.run({0: ask(1)}, 20.0))
+        saboteur.execute("DROP TRIGGER full")
+        ((topic, copies),) = gateway.memory.reports.values()
+        gateway.session.publish(str(topic), copies[0])
+        assert len(list(fleet.run({0: ask(2)}, 20.0))) == 1
+        fleet.close()
+        while len(gateway.memory.acks) < 2:
+            time.sleep(0.01)
+
+    assert [(ack.id[:6], ack.status) for ack in gateway.memory.acks] == [
+        ("run/1/", "late"),
+        ("run/2/", "accepted"),
+    ]
+
+
+def test_what_waits_for_its_round_is_bounded(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyfleet.mqtt_fleet._MOST_HELD_BYTES", 10_000)  # two reports
+    asked = dict.fromkeys(range(4), ask())
+    with fleet_of(broker) as fleet, SmallGateway(broker, range(4), SINE) as gateway:
+        fleet.wait_for(4, 20.0)
+        for update in locally(asked):
+            report = Report.from_update("old", network_id(SINE), update, "kernel")
+            topic = Topic("lab", "gw-1", str(update.device), "update")
+            gateway.session.publish(str(topic), report.to_bytes())
+        last = Birth(9, "s9", "serial", {}).to_bytes()
+        gateway.session.publish(str(Topic("lab", "gw-1", "9", "birth")), last)
+        while 9 not in fleet.devices:
+            time.sleep(0.01)
+        assert len(list(fleet.run(asked, 20.0))) == 4
+
+        assert fleet.counts == {"wrong-id": 2}
+
+
+def test_a_gateway_has_tried_again_before_it_is_given_up() -> None:
+    assert LAST_DELAY < GRACE

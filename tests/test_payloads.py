@@ -161,7 +161,6 @@ def changed(payload: Payload, **changes: Any) -> bytes:
         (REPORT, "examples", 0),
         (REPORT, "loss", None),
         (REPORT, "received", -1),
-        (REPORT, "by", ""),
         (REPORT, "by", "gone"),
         (ORDER, "weights", b"123"),
         (ORDER, "config", [1]),
@@ -270,6 +269,15 @@ def test_a_text_for_people_becomes_one_line() -> None:
 
     assert found.reason.startswith("two lines \ufffd[31mxx")
     assert len(found.reason) == 500
+
+
+def test_a_board_may_have_any_name() -> None:
+    named = Report.from_update("a", NETWORK, UPDATE, "firmware 0.1.0 on Brett\n" + 255 * "ü")
+
+    found = Report.from_bytes(named.to_bytes()).by
+
+    assert found.startswith("firmware 0.1.0 on Brett üü")
+    assert len(found) == 200
 
 
 def test_a_manifest_brings_the_network() -> None:
