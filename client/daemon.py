@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinyfleet.client.attach import attach
+from tinyfleet.client.bounded import Bounded
 from tinyfleet.client.figures import Figures
 from tinyfleet.client.gateway import Gateway
 from tinyfleet.client.notify import notify, watchdog_seconds
@@ -48,17 +49,17 @@ from tinyfleet.topics import GATEWAY, SERVER, Topic, topic_filter
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 512
-"""Events that are handled in one go."""
-
-MOST_WAITING = 4096
-"""Events that may wait; then network and workers wait."""
+MOST_AT_ONCE, MOST_WAITING = 256, 4096
+"""Events that are handled in one go, and that may wait; then network and workers wait."""
 
 MOST_ORDERS = 8
 """Orders that may wait for one device."""
 
-MOST_OUTBOX_BYTES = 256 * 2**20
+MOST_OUTBOX_BYTES = 64 * 2**20
 """Bytes of orders and answers that may wait; then new orders are not taken."""
+
+MOST_UNREAD_BYTES = 16 * 2**20
+"""Bytes from the broker that may wait for the daemon; then they wait at the broker."""
 
 GOODBYE = 5.0
 """Seconds that devices have to finish, and the broker to take the goodbye."""
@@ -94,6 +95,7 @@ class Daemon:
         self._refusals: Counter[str] = Counter()
         self._acknowledged: Counter[str] = Counter()
         self._stopping = threading.Event()
+        self._unread = Bounded(MOST_UNREAD_BYTES)
         self._outbox: Outbox
         self._outgoing: Outgoing
         self._presence: Presence
@@ -159,6 +161,7 @@ class Daemon:
         try:
             yield session
         finally:
+            self._stopping.set()
             session.close(GOODBYE)
             session.events.put(Disconnected("closed"))
             passing.join(GOODBYE)
@@ -167,6 +170,7 @@ class Daemon:
         """Move what the network brings to the daemon's own queue, where workers put theirs."""
         while True:
             event = session.events.get()
+            self._unread.add(event, self._stopping)
             if self._stopping.is_set():
                 return
             self._events.put(event)
@@ -208,6 +212,7 @@ class Daemon:
                 events.append(self._events.get_nowait())
         except queue.Empty:
             pass
+        self._unread.remove(events)
         return events
 
     def _handle(self, events: Iterable[Event | Outcome]) -> None:
@@ -248,7 +253,17 @@ class Daemon:
                 self._start(batch.orders[name][0], batch)
         if batch.answers:
             self._outgoing.answer(self._outbox.answer(batch.answers))
+        self._say_done(batch, known)
         self._outgoing.again(known)
+
+    def _say_done(self, batch: _Batch, known: Iterable[str]) -> None:
+        """Refuse what is asked again though its update was acknowledged: none comes any more."""
+        for name in known:
+            if self._outbox.is_done(name):
+                order, reason = batch.orders[name][0], "its update was acknowledged before"
+                self._refusals["done"] += 1
+                refused = Refused(name, order.device, order.round, reason)
+                self._outgoing.answer([Answer(name, order.device, "refusal", refused.to_bytes())])
 
     def _start(self, order: Order, batch: _Batch) -> None:
         """Have an order followed that is on disk, or refuse it at once."""
@@ -285,7 +300,8 @@ class Daemon:
         order = Order.from_bytes(payload)
         if order.device != topic.number:
             raise WireError(f"assignment.device: expected {topic.number}, got {order.device}")
-        if self._outbox.bytes >= MOST_OUTBOX_BYTES:
+        coming = sum(len(data) for _, data in batch.orders.values())
+        if self._outbox.bytes + coming >= MOST_OUTBOX_BYTES:
             self._refusals["full"] += 1
             self._outgoing.tell(
                 "error", "the outbox is full: no order is taken until answers are acknowledged"
@@ -346,12 +362,15 @@ class Daemon:
         session = self._outgoing.session
         if not session.connected:
             return
-        death = Death(self.figures.session, "the gateway was stopped")
+        death = Death(self.figures.session, "the gateway was stopped").to_bytes()
+        last = [(self._outgoing.topic(None, "death"), death)]
+        for number in self._devices:
+            last += [(self._outgoing.topic(number, name), b"") for name in ("birth", "state")]
+        deadline = time.monotonic() + GOODBYE
         try:
-            session.publish(str(self._outgoing.topic(None, "death")), death.to_bytes(), retain=True)
-            for number in self._devices:
-                for name in ("birth", "state"):
-                    session.publish(str(self._outgoing.topic(number, name)), b"", retain=True)
+            for topic, payload in last:
+                left = max(0.0, deadline - time.monotonic())
+                session.publish(str(topic), payload, retain=True, timeout=left)
         except BrokerError as error:
             log.warning("%s", error)
 

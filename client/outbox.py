@@ -84,10 +84,10 @@ class Outbox:
 
     def __post_init__(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise FleetError(
-                f"{self.path.parent}: expected a folder that can be made, got "
+                f"{self.path.parent.resolve()}: expected a folder that can be made, got "
                 f"{error.strerror or error}"
             ) from None
         with self._translated():
@@ -179,13 +179,22 @@ class Outbox:
             ).fetchone()
         return None if row is None else Answer(*row)
 
-    def unanswered(self) -> list[Asked]:
-        """Return the orders that wait for an answer, oldest first."""
+    def is_done(self, name: str) -> bool:
+        """Return whether the update to the order `name` was made and acknowledged."""
         with self._translated():
-            rows = self._rows.execute(
-                "SELECT id, device, round, payload FROM work WHERE state = 'asked' ORDER BY place"
-            )
-            return [Asked(*row) for row in rows]
+            row = self._rows.execute(
+                "SELECT 1 FROM work WHERE id = ? AND state = 'done' AND payload IS NULL", (name,)
+            ).fetchone()
+        return row is not None
+
+    def unanswered(self) -> Iterator[Asked]:
+        """Yield the orders that wait for an answer, oldest first."""
+        for name in list(self._asked):
+            with self._translated():
+                row = self._rows.execute(
+                    "SELECT id, device, round, payload FROM work WHERE id = ?", (name,)
+                ).fetchone()
+            yield Asked(*row)
 
     def unacknowledged(self) -> list[str]:
         """Return the ids of answers that nobody has acknowledged, oldest first."""
@@ -209,7 +218,7 @@ class Outbox:
         (tables,) = self._rows.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version != _VERSION and (version or tables):
             raise FleetError(
-                f"{self.path}: expected an outbox of version {_VERSION}, got a database of version "
+                f"{self.path.resolve()}: expected an outbox of version {_VERSION}, got a database of version "
                 f"{version}; move it away"
             )
         self._rows.execute("PRAGMA journal_mode = WAL")
@@ -245,8 +254,16 @@ class Outbox:
         try:
             yield
         except sqlite3.Error as error:
-            raise FleetError(
-                f"{self.path}: expected a sound SQLite file that can be written, got: {error}; "
-                "nothing was changed; stop whoever else uses it, free the disk, or move the file "
-                "away to start an empty one"
-            ) from None
+            raise FleetError(_refused(self.path.resolve(), error)) from None
+
+
+def _refused(path: Path, error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (
+            f"{path.parent}: expected a folder of this daemon's own, got one that another daemon "
+            f"uses ({error}); stop that one, or give this gateway another folder"
+        )
+    return (
+        f"{path}: expected a sound SQLite file that can be written, got: {error}; nothing was "
+        "changed; free the disk, or move the file away to start an empty one"
+    )

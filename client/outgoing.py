@@ -1,7 +1,8 @@
 """What a gateway has to publish, in which order, and when again.
 
-Nothing is handed to a broker that is not there: what waits here is published when it is, births
-first. An answer is published again, later and later, until it is acknowledged.
+Nothing is handed to a broker that is not there: what waits here is published when it is, first
+who has gone, then who is here, then what was learned. An answer is published again, later and
+later, until it is acknowledged.
 """
 
 import heapq
@@ -124,12 +125,12 @@ class Outgoing:
         return STATE_DELAY if self._has_room() or not self._due else STATE_DELAY / 10
 
     def _publish_next(self, now: float) -> bool:
-        if self._births:
-            device = next(iter(self._births))
-            self._send(self.topic(device, "birth"), self._births.pop(device)(), retain=True)
-        elif self._other:
+        if self._other:  # before births: a device that came back is here, not gone
             topic, payload, retain = self._other.popleft()
             self._send(topic, payload, retain=retain)
+        elif self._births:
+            device = next(iter(self._births))
+            self._send(self.topic(device, "birth"), self._births.pop(device)(), retain=True)
         elif self._fresh:
             self._send_answer(self._fresh.popleft(), FIRST_DELAY)
         elif self._due and self._due[0][0] <= now:

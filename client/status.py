@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
 from threading import Thread
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -56,6 +57,8 @@ def serving(listen: tuple[str, int], figures: Callable[[], Figures]) -> Iterator
     class Page(BaseHTTPRequestHandler):
         """Answers GET."""
 
+        timeout = 10.0  # seconds that a connection may idle
+
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
@@ -76,8 +79,13 @@ def serving(listen: tuple[str, int], figures: Callable[[], Figures]) -> Iterator
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Keep the daemon's log for what matters."""
 
+    class Server(ThreadingHTTPServer):
+        """Listens at addresses of either kind."""
+
+        address_family = AF_INET6 if ":" in listen[0] else AF_INET
+
     try:
-        server = ThreadingHTTPServer(listen, Page)
+        server = Server(listen, Page)
     except OSError as error:
         raise ConfigError(
             f"status.listen: expected an address that is free, got {listen[0]}:{listen[1]} "

@@ -241,6 +241,27 @@ def test_orders_that_cannot_be_followed_are_refused_by_name(
     assert again == reasons[0]
 
 
+def test_who_asks_again_after_the_acknowledgement_is_told_so(
+    tmp_path: Path, mosquitto: RunningMosquitto
+) -> None:
+    more = f'[status]\nlisten = "127.0.0.1:{free_port()}"\n'
+    config = write_gateway(tmp_path, mosquitto.port, simulated(0, 0), more=more)
+    order = Order.from_assignment("r/1/0", 0, network_id(NETWORK), Assignment(1, START, QUICK))
+
+    with (
+        RunningDaemon(config),
+        Listener(mosquitto.port, "update") as updates,
+        Listener(mosquitto.port, "refusal") as refusals,
+    ):
+        updates.send(0, order.to_bytes())
+        updates.next(order.id.encode())
+        updates.acknowledge(order)
+        settled_status(config)
+        reason = refusals.refusal_of(order)
+
+    assert "acknowledged before" in reason
+
+
 def test_malformed_orders_are_counted_and_change_nothing(
     tmp_path: Path, mosquitto: RunningMosquitto
 ) -> None:

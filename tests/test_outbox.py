@@ -80,7 +80,7 @@ def test_what_waits_comes_back_in_order(tmp_path: Path) -> None:
 
     outbox = Outbox(tmp_path / "outbox.sqlite")
 
-    assert outbox.unanswered() == [asked(4), asked(1)]
+    assert list(outbox.unanswered()) == [asked(4), asked(1)]
     assert outbox.unacknowledged() == [update(5).id, update(3).id]
     assert outbox.bytes == sum(
         len(part.payload) for part in (asked(4), asked(1), update(3), update(5))
