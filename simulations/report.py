@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -115,15 +116,16 @@ def result_table(
     what = "accuracy, %" if comparison.more_is_better else "mean square error"
     table = Table(
         title=escape(f"{found.app}, {found.strategy}: {what}"),
-        caption=escape("; ".join(_captions(found, comparison))) or None,
+        caption=escape("; ".join((_blocks(comparison), *_captions(found, comparison)))),
+        box=SIMPLE_HEAD,
     )
-    table.add_column("on unseen tasks")
-    table.add_column("passes", justify="right")
-    table.add_column("ours, 95 % interval", justify="right")
+    table.add_column("unseen")
+    for name in ("passes", "ours"):
+        table.add_column(name, justify="right", no_wrap=True)
     for reference in comparison.references:
         table.add_column(f"{reference.source.paper}", justify="right")
         if not reference.differs:
-            table.add_column("difference", justify="right")
+            table.add_column("gap", justify="right")
     colours = {"better": "green", "worse": "red", "even": "default"}
     for _, rows in comparison.groups:
         for row in rows:
@@ -139,6 +141,11 @@ def result_table(
             table.add_row(*texts)
         table.add_section()
     return table
+
+
+def _blocks(comparison: Comparison) -> str:
+    """Return what the blocks of rows are, from the top."""
+    return ", then ".join(name[0].lower() + name[1:] for name, _ in comparison.groups)
 
 
 def mixed_table(mixed: Mixed) -> Table:
@@ -252,7 +259,6 @@ def _cells(comparison: Comparison, row: Row) -> Iterator[Cell]:
     yield Cell(row.passes, _passes(row) or NOTHING)
     yield _measured(row.ours.mean, comparison.show(row.ours.mean))
     yield _measured(row.ours.ci95, f"± {comparison.show_interval(row.ours.ci95)}")
-    yield Cell(row.ours.tasks, f"{row.ours.tasks:,}")
     for reference in comparison.references:
         value = reference.values.get(row.shots)
         yield Cell(value, NOTHING if value is None else comparison.show_published(value))

@@ -167,7 +167,8 @@ def test_hostile_names_are_only_text(write: Write) -> None:
     page = page_of(write(result=result, settings=settings))
     assert "script" not in {tag for tag, _ in page.tags}
     assert "".join(page.text).count(evil) >= 8
-    assert evil in page_text(result_table(result, settings))
+    shown = page_text(result_table(result, settings))
+    assert "".join(evil.split()) in "".join(shown.split())  # a long title is wrapped
 
 
 def page_text(renderable: object) -> str:
@@ -235,7 +236,7 @@ def test_an_app_without_published_numbers_has_a_page_all_the_same(write: Write) 
 def test_the_terminal_shows_ours_beside_published() -> None:
     text = page_text(result_table(result_of("characters"), settings_of("characters")))
     line = next(line for line in text.splitlines() if "1 shot " in line)
-    cells = [cell.strip() for cell in line.strip("│ ").split("│")]
+    cells = re.split(" {2,}", line.strip())
     assert cells == ["1 shot", "3", "67.4 ± 0.7", "58.3", "+9.1", "95.39", "\N{MINUS SIGN}28.0"]
 
 
