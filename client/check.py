@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from tinyfleet.client.attach import attach
 from tinyfleet.client.gateway import Gateway
+from tinyfleet.client.presence import room
 from tinyfleet.client.sources import Sensor, Tasks, open_source
 from tinyfleet.client.tables import DeviceTable
 from tinyfleet.errors import BrokerError, FleetError
-from tinyfleet.plan import plan
 from tinyfleet.session import Session
-from tinyfleet.wire import arena_need
 
 BROKER_SECONDS = 3.0
 
@@ -37,9 +36,9 @@ def check_gateway(gateway: Gateway) -> list[Finding]:
     """
     network = gateway.network
     text = f"{network.name}, {network.parameters} parameters"
-    findings = [Finding("network", True, text), _check_broker(gateway)]
+    findings = [Finding("network", True, text), _check_broker(gateway), *_check_account(gateway)]
     for at, table in enumerate(gateway.devices, 1):
-        findings += _check_devices(gateway, table, f"device {at}")
+        findings += _check_devices(gateway, table, f"[[device]] {at}")
     return findings
 
 
@@ -54,6 +53,21 @@ def _check_broker(gateway: Gateway) -> Finding:
         return Finding("broker", False, str(error))
     session.close()
     return Finding("broker", True, f"{gateway.broker} answers within {1000 * took:.0f} ms")
+
+
+def _check_account(gateway: Gateway) -> list[Finding]:
+    """A broker with access rules answers whoever has an account, and drops what is not theirs."""
+    account = gateway.broker.username
+    if account is None:
+        return []
+    if account == gateway.gateway:
+        return [Finding("account", True, f"{account}, as the gateway")]
+    text = (
+        f"broker.username: expected {gateway.gateway}, as the gateway, got {account}; a broker of "
+        "`tinyfleet broker config` drops what an account says for another gateway: give both one "
+        "name"
+    )
+    return [Finding("account", False, text)]
 
 
 def _check_devices(gateway: Gateway, table: DeviceTable, place: str) -> list[Finding]:
@@ -82,6 +96,5 @@ def _check_device(
     text = f"{table.kind}, {facts.board}, {facts.software}"
     if not facts.arena:
         return Finding(what, True, text)
-    need = arena_need(plan(gateway.network))
-    text += f", {facts.ram} bytes RAM; {gateway.network.name} needs {need} of {facts.arena} bytes"
-    return Finding(what, need <= facts.arena, text)
+    fits, told = room(facts, gateway.network)
+    return Finding(what, fits, f"{text}, {facts.ram} bytes RAM; {told}")

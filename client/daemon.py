@@ -127,7 +127,7 @@ class Daemon:
         """Open every source, and make a worker for each board and one for all other devices."""
         own = {}
         for at, table in enumerate(self.gateway.devices, 1):
-            place = f"{self.gateway.path}: device {at}"
+            place = f"{self.gateway.path}: [[device]] {at}"
             source = open_source(table.source, self.gateway.network, f"{place}: source")
             for number in table.members:
                 own[number] = (table, attach(table, number, self.gateway.network, source))

@@ -66,7 +66,7 @@ def read_gateway(path: str | Path) -> Gateway:
         fleet=top.fleet,
         gateway=top.gateway,
         network=_network(top.network, path),
-        folder=path.parent / top.folder,
+        folder=(path.parent / top.folder).resolve(),
         broker=_broker(top.broker or {}, f"{place}: broker", path.parent),
         listen=None if status is None else status.listen,
         devices=_devices(top.device, place),
@@ -151,9 +151,14 @@ def _password(path: Path, place: str) -> str:
                 f"{mode:04o}; chmod 600 {path}"
             )
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(
-            f"{place}: password-file: expected a readable text file, got {error}"
+            f"{place}: password-file: expected a file that can be read, got {path} "
+            f"({error.strerror or error})"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{place}: password-file: expected a text in UTF-8, got {error}"
         ) from None
     if len(lines) != 1 or not lines[0]:
         raise ConfigError(
@@ -167,7 +172,7 @@ def _devices(tables: list[Mapping[str, Any]], place: str) -> tuple[DeviceTable, 
     groups = []
     owners: dict[int, int] = {}
     for at, values in enumerate(tables, 1):
-        here = f"{place}: device {at}"
+        here = f"{place}: [[device]] {at}"
         table = read_table(DeviceTable, values, here)
         _check_device(table, values, here)
         if len(owners) + len(table.members) > MOST_DEVICES:
@@ -176,7 +181,7 @@ def _devices(tables: list[Mapping[str, Any]], place: str) -> tuple[DeviceTable, 
             if number in owners:
                 raise ConfigError(
                     f"{here}: number: expected one that no other device has, got {number}, "
-                    f"which device {owners[number]} has"
+                    f"which [[device]] {owners[number]} has"
                 )
             owners[number] = at
         path = table.source.get("file")

@@ -218,8 +218,8 @@ class Outbox:
         (tables,) = self._rows.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version != _VERSION and (version or tables):
             raise FleetError(
-                f"{self.path.resolve()}: expected an outbox of version {_VERSION}, got a database of version "
-                f"{version}; move it away"
+                f"{self.path.resolve()}: expected an outbox of version {_VERSION}, got a "
+                f"database of version {version}; move it away"
             )
         self._rows.execute("PRAGMA journal_mode = WAL")
         self._rows.execute("PRAGMA synchronous = FULL")

@@ -91,7 +91,9 @@ class SerialPort:
 
     def _lost(self, error: OSError) -> PortLost:
         self._line.close()
-        return PortLost(f"{self._url}: expected an open line, got: {error}")
+        # pyserial's own text tells the path and the number of the error once more.
+        reason = error if error.errno is None else os.strerror(error.errno)
+        return PortLost(f"{self._url}: expected an open line, got: {reason}")
 
 
 class ProcessPort:

@@ -12,9 +12,23 @@ from tinyfleet.client.outgoing import Outgoing
 from tinyfleet.client.tables import DeviceTable
 from tinyfleet.client.thing import Facts, thing
 from tinyfleet.client.workers import Worker
+from tinyfleet.network import Network
 from tinyfleet.payloads import Birth, Death, DeviceState, State
+from tinyfleet.plan import plan
+from tinyfleet.wire import arena_need
 
 log = logging.getLogger(__name__)
+
+
+def room(facts: Facts, network: Network) -> tuple[bool, str]:
+    """Return whether a device has the memory to train all of `network`, and a sentence on it."""
+    if not facts.arena:
+        return True, "its memory is not known"
+    need = arena_need(plan(network))
+    told = f"{network.name} needs {need} of {facts.arena} bytes"
+    if need <= facts.arena:
+        return True, told
+    return False, f"{told}; take a smaller network or have the server freeze its first layers"
 
 
 @dataclass
@@ -64,6 +78,9 @@ class Presence:
         self.set_state(number, "idle", device.round)
         level = logging.INFO if device.table.is_board else logging.DEBUG
         log.log(level, "device %d is here: %s, %s", number, facts.board, facts.software)
+        fits, told = room(facts, self.gateway.network)
+        if not fits:
+            self.outgoing.tell("warning", f"device {number}: {told}")
 
     def part(self, number: int, reason: str) -> None:
         """Say that a device has gone, or is not there yet, and why."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.client.npz import read_arrays
+from tinyfleet.client.tflite import Tensor
 from tinyfleet.errors import DatasetError
 from tinyfleet.task import check_finite
 
@@ -69,7 +70,9 @@ class Recording:
         return tuple(sorted({label for label in self.labels if label is not None}))
 
 
-def load_recordings(path: str | Path, shape: tuple[int, ...]) -> dict[int, Recording]:
+def load_recordings(
+    path: str | Path, shape: tuple[int, ...], codes: Tensor | None = None
+) -> dict[int, Recording]:
     """Read the recorded stream of each device from a .npz or .csv file.
 
     A .npz holds `x` `(n, ...)` of numbers, and may hold `label` `(n,)` of text or whole numbers,
@@ -80,6 +83,8 @@ def load_recordings(path: str | Path, shape: tuple[int, ...]) -> dict[int, Recor
     Args:
         path: the file.
         shape: that samples are to have; theirs may differ where it holds as many numbers.
+        codes: a model's quantised input: whole numbers of its own type in a .npz are its codes,
+            and become the real values that they stand for.
 
     Returns:
         Recordings by number of the device, ascending.
@@ -89,7 +94,7 @@ def load_recordings(path: str | Path, shape: tuple[int, ...]) -> dict[int, Recor
     """
     path = Path(path)
     columns = _from_csv(path) if path.suffix == ".csv" else _from_npz(path)
-    x = _samples(path, columns["x"], shape)
+    x = _samples(path, _real(path, columns["x"], codes), shape)
     labels = _labels(path, columns.get(LABEL), len(x))
     devices = _devices(path, columns.get(DEVICE), len(x))
     return {
@@ -134,6 +139,18 @@ def _from_csv(path: Path) -> dict[str, NDArray[Any]]:
         if name in header
     }
     return {"x": x, **named}
+
+
+def _real(path: Path, x: NDArray[Any], codes: Tensor | None) -> NDArray[Any]:
+    """Return real values: the array's type tells whether it holds them, or a model's codes."""
+    if codes is None or not codes.scale or x.dtype.kind not in "iu":
+        return x
+    if x.dtype != codes.dtype:
+        raise DatasetError(
+            f"{path}: x: expected real values as float32, or codes as {codes.dtype}, which the "
+            f"model takes, got {x.dtype}"
+        )
+    return codes.dequantised(x)
 
 
 def _samples(path: Path, x: NDArray[Any], shape: tuple[int, ...]) -> Floats:

@@ -4,7 +4,6 @@ Every key is a field of a dataclass, spelled with hyphens; the reader in its typ
 expects.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -12,15 +11,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from tinyfleet.address import split
-from tinyfleet.errors import ConfigError
+from tinyfleet.errors import ConfigError, WireError
 from tinyfleet.payloads import DeviceKind
-from tinyfleet.topics import MOST_DEVICE
+from tinyfleet.topics import MOST_DEVICE, check_name
 
 Engine = Literal["unicorn", "qemu"]
 KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _T = TypeVar("_T")
 _Reader = Callable[[Any], Any]
 
@@ -32,11 +30,14 @@ def _text(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError("1 to 64 of the characters A-Z a-z 0-9 . _ -")
-    if value == "_":
+    name = str(_text(value))
+    try:
+        check_name("name", name)
+    except WireError:
+        raise ValueError("1 to 64 of the characters A-Z a-z 0-9 . _ -") from None
+    if name == "_":
         raise ValueError('a name other than "_", which stands for the server')
-    return value
+    return name
 
 
 def _path(value: Any) -> Path:
@@ -209,7 +210,9 @@ def read_table(table: type[_T], values: Mapping[str, Any], place: str) -> _T:
             raise ConfigError(f"{place}: {key}: expected {error}, got {shown[:60]}") from None
     for key, wanted in known.items():
         if wanted.default is MISSING and key not in values:
-            raise ConfigError(f"{place}: {key}: expected a value, got none; add {key} = ...")
+            reader = hints[wanted.name].__metadata__[0]
+            lacking = f"a [[{key}]] table" if reader is _tables else f"{key} = ..."
+            raise ConfigError(f"{place}: {key}: expected a value, got none; add {lacking}")
     return table(**ready)
 
 

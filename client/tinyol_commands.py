@@ -69,7 +69,7 @@ def run(
     if warm is not None and labels is not None:
         raise StudyError("--labels: a head from --warm has its classes already; leave one out")
     loaded = load_model(model)
-    recordings = load_recordings(stream, loaded.input.shape)
+    recordings = load_recordings(stream, loaded.input.shape, loaded.input)
     deployed = None if warm is None else warm_head(load_head(warm), rate=rate)
     classes = None if labels is None else tuple(name.strip() for name in labels.split(","))
 
@@ -118,7 +118,12 @@ def _claim(out: Path, files: dict[str, Path | None], said: dict[str, Any]) -> No
     try:
         out.mkdir(parents=True, exist_ok=True)
         before = json.loads(place.read_text("utf-8")) if place.exists() else made_of
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StudyError(
+            f"{out}: expected a folder that can be made and read, got {error.strerror or error}; "
+            "give another --out"
+        ) from None
+    except ValueError as error:
         raise StudyError(f"{place}: expected a run's settings, got {error}") from None
     if not isinstance(before, dict):
         raise StudyError(f"{place}: expected a run's settings, got {str(before)[:40]!r}")

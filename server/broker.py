@@ -88,7 +88,7 @@ def running_broker(
     Args:
         folder: for its configuration, its log and what Mosquitto keeps between two runs.
         host: the address to listen on.
-        port: a free one when not given.
+        port: a free one when 0 or not given.
         embedded: amqtt when True, Mosquitto when False, the better one that is there when None.
 
     Raises:
@@ -148,8 +148,8 @@ def _start(folder: Path, host: str, port: int, mosquitto: str | None) -> Running
 
 def _claim(host: str, port: int | None) -> int:
     """Return the port, or a free one, that can be listened on now."""
-    if port is not None and not 0 < port < 65536:
-        raise BrokerError(f"port: expected 1 to 65535, got {port}")
+    if port is not None and not 0 <= port < 65536:
+        raise BrokerError(f"port: expected 1 to 65535, or 0 for a free one, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,8 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from tinyfleet.server.broker import RunningBroker, running_broker
-from tinyfleet.server.broker_config import write_secure_broker
-from tinyfleet.server.mosquitto import SecureBroker
+from tinyfleet.server.broker_config import former_place, left_over, write_secure_broker
+from tinyfleet.server.mosquitto import SECURE_PORT, SecureBroker
 
 WATCH_SECONDS = 0.2
 
@@ -20,7 +20,7 @@ broker = typer.Typer(
 )
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.", min=0, max=65535)]
 Embedded = Annotated[bool, typer.Option("--embedded", help="Run amqtt, even beside Mosquitto.")]
 Folder = Annotated[Path, typer.Option(help="For its log and what Mosquitto keeps.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Say it as JSON, for machines.")]
@@ -30,14 +30,19 @@ Gateways = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder for what is written.", metavar="DIR")]
 Hosts = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--host",
         help="Name or address under which clients reach the broker; more than once for several, "
-        "of which clients use the first.",
+        "of which clients use the first. Without it what --force finds, or localhost.",
     ),
 ]
-SecurePort = Annotated[int, typer.Option("--port", help="Port to listen on.")]
+SecurePort = Annotated[
+    int | None,
+    typer.Option(
+        "--port", help=f"Port to listen on. Without it what --force finds, or {SECURE_PORT}."
+    ),
+]
 Certificates = Annotated[
     bool, typer.Option("--certificates", help="Clients prove themselves by certificates.")
 ]
@@ -67,9 +72,10 @@ def run(
     Example: tinyfleet broker run --port 1883
     """
     logging.basicConfig(level=logging.WARNING, format="tinyfleet: %(message)s")
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job ignores SIGINT
+        signal.signal(number, _end)
     try:
-        with running_broker(folder, host=host, port=port or None, embedded=embedded or None) as it:
+        with running_broker(folder, host=host, port=port, embedded=embedded or None) as it:
             typer.echo(_as_json(it) if as_json else _as_text(it))
             while True:
                 it.check()
@@ -109,8 +115,8 @@ def config(
     fleet: Fleet,
     gateway: Gateways,
     out: Out,
-    host: Hosts = ["localhost"],  # noqa: B006  typer copies it
-    port: SecurePort = 8883,
+    host: Hosts = None,
+    port: SecurePort = None,
     certificates: Certificates = False,
     force: Force = False,
     as_json: Json = False,
@@ -121,13 +127,21 @@ def config(
 
     Example: tinyfleet broker config --fleet lab --gateway gw-1 --host broker.lan --out secure
     """
-    secure = SecureBroker(fleet, tuple(gateway), tuple(host), port, certificates)
+    former = former_place(out) if force else None
+    hosts, number = former or (("localhost",), SECURE_PORT)
+    secure = SecureBroker(
+        fleet, tuple(gateway), tuple(host or hosts), number if port is None else port, certificates
+    )
     path = write_secure_broker(secure, out, force=force)
+    left = [str(folder) for folder in left_over(secure, path.parent)]
     clients = {account: str(path.parent / "clients" / account) for account in secure.accounts}
     if as_json:
-        typer.echo(json.dumps({"config": str(path), "clients": clients}))
+        typer.echo(json.dumps({"config": str(path), "clients": clients, "left_over": left}))
         return
     typer.echo(f"run the broker: mosquitto -c {path}")
+    typer.echo(f"it is reached as: {', '.join(secure.hosts)}, port {secure.port}")
     for account, folder in clients.items():
         typer.echo(f"take to {account}: {folder}")
+    for folder in left:
+        typer.echo(f"left over, its account is locked out: {folder}; remove it, or name it again")
     typer.echo(f"keep offline, it can make more accounts: {path.parent / 'ca' / 'ca.key'}")

@@ -7,15 +7,30 @@ alone. `docs/threat-model.md` says what that defends against, and what it does n
 import os
 import pwd
 import secrets
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyfleet.atomic import write_atomically
 from tinyfleet.errors import BrokerError
-from tinyfleet.server.certificates import Pair, certify_client, certify_host, make_authority
-from tinyfleet.server.mosquitto import SecureBroker, access, hash_password, secure_settings, unit
+from tinyfleet.server.certificates import (
+    Pair,
+    certified_hosts,
+    certify_client,
+    certify_host,
+    make_authority,
+)
+from tinyfleet.server.mosquitto import (
+    SERVER_ACCOUNT,
+    SecureBroker,
+    access,
+    hash_password,
+    secure_settings,
+    unit,
+)
 
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 SECRET = 0o600
 OPEN = 0o644
 
@@ -65,6 +80,38 @@ def write_secure_broker(broker: SecureBroker, folder: Path, *, force: bool = Fal
     return folder / "mosquitto.conf"
 
 
+def former_place(folder: Path) -> tuple[tuple[str, ...], int] | None:
+    """Return the hosts and the port of the broker that was written to `folder`; None without one.
+
+    Raises:
+        BrokerError: what is there cannot be read.
+    """
+    table, certificate = folder / "clients" / SERVER_ACCOUNT / "broker.toml", _certificate(folder)
+    if not table.exists() or not certificate.exists():
+        return None
+    try:
+        values = tomllib.loads(table.read_text("utf-8"))["broker"]
+        first, port = str(values["host"]), int(values["port"])
+        names = certified_hosts(certificate.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokerError(
+            f"{table}: expected the host and port that were written there, got {error}; "
+            "give --host and --port"
+        ) from None
+    more = (name for name in names if name not in (first, *LOCAL_HOSTS))
+    return (first, *more), port
+
+
+def left_over(broker: SecureBroker, folder: Path) -> list[Path]:
+    """Return the folders of clients in `folder` that have no account any more, sorted."""
+    clients = (path for path in (folder / "clients").iterdir() if path.is_dir())
+    return sorted(path for path in clients if path.name not in broker.accounts)
+
+
+def _certificate(folder: Path) -> Path:
+    return folder / "broker" / "broker.crt"
+
+
 def _write(folder: Path, files: Sequence[_File]) -> None:
     owner = _mosquitto_user()
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,11 +140,11 @@ def _mosquitto_user() -> pwd.struct_passwd | None:
 
 def _broker_files(broker: SecureBroker, folder: Path, authority: Pair) -> Iterator[_File]:
     # Whoever sits at the broker's machine says localhost.
-    hosts = tuple(dict.fromkeys((*broker.hosts, "localhost", "127.0.0.1", "::1")))
+    hosts = tuple(dict.fromkeys((*broker.hosts, *LOCAL_HOSTS)))
     own = certify_host(authority, hosts)
     yield _File(folder / "ca" / "ca.key", authority.key, SECRET)
     yield _File(folder / "ca.crt", authority.certificate, OPEN)
-    yield _File(folder / "broker" / "broker.crt", own.certificate, OPEN)
+    yield _File(_certificate(folder), own.certificate, OPEN)
     yield _File(folder / "broker" / "broker.key", own.key, SECRET)
     yield _File(folder / "mosquitto.conf", secure_settings(broker, folder).encode(), OPEN)
     yield _File(folder / "broker" / "acl", access(broker).encode(), SECRET)

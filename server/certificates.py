@@ -99,6 +99,20 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
+def certified_hosts(certificate: bytes) -> tuple[str, ...]:
+    """Return the names and addresses that a host's PEM certificate vouches for, in their order.
+
+    Raises:
+        ValueError: it is no certificate, or none of a host.
+    """
+    found = x509.load_pem_x509_certificate(certificate).extensions
+    try:
+        names = found.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise ValueError(str(error)) from None
+    return tuple(str(name.value) for name in names)
+
+
 def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))

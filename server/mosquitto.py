@@ -22,6 +22,7 @@ PROGRAMS = (
     "/opt/homebrew/sbin/mosquitto",
 )
 SERVER_ACCOUNT = "server"
+SECURE_PORT = 8883
 GATEWAY_WRITES = ("birth", "death", "state", "update", "refusal", "log")
 SERVER_WRITES = ("assignment", "ack")
 GATEWAY_READS = (*SERVER_WRITES, "birth")  # its own, some of which it may have to clear
@@ -59,7 +60,7 @@ class SecureBroker:
     fleet: str
     gateways: tuple[str, ...]
     hosts: tuple[str, ...] = ("localhost",)
-    port: int = 8883
+    port: int = SECURE_PORT
     certificates: bool = False
 
     def __post_init__(self) -> None:

@@ -252,7 +252,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path, embedded: bool) -> None:
 
 @pytest.mark.parametrize(("host", "port", "words"), [
     ("192.0.2.1", None, "expected an address of this machine"),
-    ("127.0.0.1", 70000, "port: expected 1 to 65535, got 70000"),
+    ("127.0.0.1", 70000, "port: expected 1 to 65535, or 0 for a free one"),
     ("nowhere.invalid", None, "expected an address of this machine"),
 ])  # fmt: skip
 def test_an_address_that_cannot_be_is_one_line(
@@ -280,7 +280,10 @@ def test_the_embedded_broker_says_what_it_cannot(
 def test_the_command_runs_a_broker_until_it_is_told_to_end(
     tmp_path: Path, ending: signal.Signals
 ) -> None:
-    command = [sys.executable, "-c", "from tinyfleet.cli import main; main()", "broker", "run"]
+    # As a shell's background job, which begins with SIGINT ignored.
+    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    main = "from tinyfleet.cli import main; main()"
+    command = [sys.executable, "-c", ignore + main, "broker", "run"]
     options = ["--embedded", "--json", "--port", "0", "--folder", "state"]
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, text=True, cwd=tmp_path

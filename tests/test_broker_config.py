@@ -1,5 +1,6 @@
 """The secure configuration keeps its promises in a real Mosquitto: who may do what, and who not."""
 
+import json
 import os
 import queue
 import socket
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from tinyfleet.broker import Broker, tls_context
 from tinyfleet.errors import BrokerError
 from tinyfleet.server.broker_commands import broker as commands
-from tinyfleet.server.broker_config import write_secure_broker
+from tinyfleet.server.broker_config import former_place, write_secure_broker
 from tinyfleet.server.mosquitto import SecureBroker, find_mosquitto
 
 LAB = SecureBroker("lab", ("gw-1", "gw-2"))
@@ -367,6 +368,31 @@ def test_a_gateway_that_is_not_named_any_more_is_locked_out(tmp_path: Path) -> N
 
     with mosquitto(config, broker.port):
         assert answer(gone) == "refused: 20020005"
+
+
+def test_forced_without_host_and_port_it_keeps_those_that_are_there(tmp_path: Path) -> None:
+    hosts = ("broker.lan", "10.0.0.7", "localhost")
+    folder = written(tmp_path, replace(LAB, hosts=hosts, port=8900))
+    before = contents(folder / "clients" / "gw-1")
+    command = ["config", "--fleet", "lab", "--gateway", "gw-1", "--out", str(folder)]
+
+    said = CliRunner().invoke(commands, [*command, "--force", "--json"])
+
+    assert said.exit_code == 0, said.output
+    assert contents(folder / "clients" / "gw-1") == before
+    assert former_place(folder) == (("broker.lan", "10.0.0.7"), 8900)
+    assert "listener 8900\n" in (folder / "mosquitto.conf").read_text()
+    assert json.loads(said.stdout)["left_over"] == [str(folder / "clients" / "gw-2")]
+
+
+def test_forced_with_host_and_port_it_takes_these(tmp_path: Path) -> None:
+    folder = written(tmp_path, replace(LAB, hosts=("broker.lan",), port=8900))
+    command = ["config", "--fleet", "lab", "--gateway", "gw-1", "--out", str(folder), "--force"]
+
+    said = CliRunner().invoke(commands, [*command, "--host", "new.lan", "--port", "8901"])
+
+    assert said.exit_code == 0, said.output
+    assert former_place(folder) == (("new.lan",), 8901)
 
 
 def test_half_an_authority_is_named(tmp_path: Path) -> None:

@@ -1,16 +1,22 @@
 """A node's client app answers as the grid does."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
+from brokers import running_mosquitto
+from daemons import RunningDaemon, simulated, write_gateway
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from lines import ONLINE, LineFleet, vector
 
 from tinyfleet import envelope
 from tinyfleet.client.app import client_app, partition
-from tinyfleet.errors import NetworkError, TrainingError
-from tinyfleet.messages import Assignment, Update
+from tinyfleet.client.flower_app import app as gateway_app
+from tinyfleet.description import network_to_toml
+from tinyfleet.errors import BrokerError, NetworkError, TrainingError
+from tinyfleet.messages import Assignment, Training, Update
+from tinyfleet.networks import named_network
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.server.strategy import to_arrays
 
@@ -79,3 +85,29 @@ def test_arrays_of_another_name_are_refused() -> None:
     arrays["w"] = arrays.pop("weights")
     with pytest.raises(NetworkError, match=r"expected the one key 'weights', got \['w'\]"):
         client_app(lambda *_: nullcontext(LineFleet(devices=(1,))))(asked, context())
+
+
+def test_a_gateway_that_trains_another_network_says_that_it_refused(tmp_path: Path) -> None:
+    network = named_network("characters")
+    weights = network.init(1)
+    config = envelope.assignment_to_config(Assignment(1, weights, Training(rate=0.01)))
+    record = ConfigRecord({**config, "network": network_to_toml(network), "timeout": 20.0})
+    content = RecordDict({"arrays": to_arrays(weights), "config": record})
+    asked = FleetGrid(LineFleet(devices=(0,))).create_message(content, "train", 0, "1")
+    with running_mosquitto(tmp_path) as mosquitto:
+        node = {"fleet": "lab", "gateway": "gw-1", "broker": f"127.0.0.1:{mosquitto.port}"}
+        with RunningDaemon(write_gateway(tmp_path, mosquitto.port, simulated(0, 1))):
+            answer = gateway_app(asked, context(**node, devices=2))
+
+    assert answer.error.code == envelope.SILENT
+    told = "expected 2 devices to train network characters, 2 refused"
+    assert told in (answer.error.reason or "")
+
+
+def test_what_keeps_a_fleet_from_opening_is_told_to_the_server() -> None:
+    def closed(*_: object) -> nullcontext[LineFleet]:
+        raise BrokerError("no broker here")
+
+    answer = client_app(closed)(message(FleetGrid(LineFleet(devices=(1,)))), context())
+
+    assert (answer.error.code, answer.error.reason) == (envelope.SILENT, "no broker here")

@@ -1,6 +1,7 @@
 """The daemon between a real broker and its devices: each round's work comes once, whatever dies."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ from daemons import (
     simulated,
     write_gateway,
 )
+from typer.testing import CliRunner
 
 from tinyfleet import Assignment, KernelLearner, Training, Update, named_network
 from tinyfleet.broker import Broker
+from tinyfleet.client.commands import client
 from tinyfleet.client.outbox import Answer, Asked, Outbox
 from tinyfleet.mqtt_fleet import MqttFleet
 from tinyfleet.payloads import Order, Report, network_id
@@ -330,6 +333,7 @@ def test_status_and_check_tell_how_it_is(tmp_path: Path, mosquitto: RunningMosqu
     with RunningDaemon(config), fleet_at(mosquitto) as fleet:
         fleet.wait_for(5, timeout=20)
         told = settled_status(config)
+        shown = CliRunner().invoke(client, ["status", "--config", str(config)]).stdout
         mosquitto.kill()
         deadline = time.monotonic() + 20
         while (lost := command("status", config)).returncode == 0 and time.monotonic() < deadline:
@@ -337,6 +341,9 @@ def test_status_and_check_tell_how_it_is(tmp_path: Path, mosquitto: RunningMosqu
         mosquitto.start()
     unreachable = command("status", config)
 
+    for row in ("orders taken", "memory .* MB", "answers not acknowledged yet"):
+        assert re.search(row, shown), shown
+    assert "_total" not in shown
     assert checked.returncode == 0
     assert [f["what"] for f in json.loads(checked.stdout)["findings"]] == [
         "network",
@@ -361,9 +368,27 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
 
     checked = command("check", write_gateway(tmp_path, free_port(), devices))
 
-    findings = [f["text"] for f in json.loads(checked.stdout)["findings"] if not f["well"]]
+    failed = [f for f in json.loads(checked.stdout)["findings"] if not f["well"]]
+    findings = [f["text"] for f in failed]
     assert checked.returncode == 1
     assert "expected a broker, got Connection refused" in findings[0]
     assert "kind: expected one of recorded, sensor, characters, sine, got 'cosine'" in findings[1]
     assert "a device of kind simulated has no sensor" in findings[2]
     assert "no.npz: expected a .npz archive" in findings[3]
+    assert [f["what"] for f in failed] == ["broker", "[[device]] 1", "device 1", "[[device]] 3"]
+
+
+def test_check_notices_an_account_of_another_gateway(
+    tmp_path: Path, mosquitto: RunningMosquitto
+) -> None:
+    config = write_gateway(tmp_path, mosquitto.port, simulated(0, 0))
+    told = {}
+    for account in ("gw-1", "gw-7"):
+        text = config.read_text().replace("[broker]", f'[broker]\nusername = "{account}"', 1)
+        (tmp_path / "other.toml").write_text(text)
+        checked = command("check", tmp_path / "other.toml")
+        told[account] = (checked.returncode, json.loads(checked.stdout)["findings"][2]["text"])
+
+    assert told["gw-1"] == (0, "gw-1, as the gateway")
+    assert told["gw-7"][0] == 1
+    assert "username: expected gw-1, as the gateway, got gw-7" in told["gw-7"][1]

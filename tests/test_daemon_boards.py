@@ -1,17 +1,21 @@
 """A board that vanishes or hangs is a board less, until it is back; nobody else notices."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from boards import firmware
 from brokers import RunningMosquitto, running_mosquitto
-from daemons import SINE, Listener, RunningDaemon, simulated, write_gateway
+from daemons import SINE, Listener, RunningDaemon, command, simulated, write_gateway
 from served_board import ServedBoard
 
 from tinyfleet import Assignment, KernelLearner, Training, named_network
 from tinyfleet.broker import Broker
+from tinyfleet.description import network_to_toml
+from tinyfleet.layers import Dense
 from tinyfleet.mqtt_fleet import MqttFleet
+from tinyfleet.network import Network, sequence
 from tinyfleet.payloads import Order, network_id
 from tinyfleet.simulations.tasks.sources import sine
 
@@ -77,3 +81,21 @@ def test_a_board_that_hangs_keeps_nobody_waiting(
         updates = list(fleet.run(dict.fromkeys(range(10), assignment(1)), timeout=2))
 
     assert [update.device for update in updates] == [*range(5)]
+
+
+def test_a_board_too_small_for_the_network_is_told_when_it_comes(
+    tmp_path: Path, mosquitto: RunningMosquitto, board: ServedBoard
+) -> None:
+    wide = Network("wide", (1,), sequence(Dense(400), Dense(400), Dense(1)), "mean-square")
+    (tmp_path / "wide.toml").write_text(network_to_toml(wide))
+    config = write_gateway(tmp_path, mosquitto.port, serial(9, board))
+    config.write_text(config.read_text().replace('"sine"\n', '"wide.toml"\n', 1))
+
+    checked = json.loads(command("check", config).stdout)["findings"][-1]
+    with Listener(mosquitto.port, "log") as heard, RunningDaemon(config):
+        told = heard.next(b"device 9: wide needs").decode(errors="replace")
+
+    sentence = checked["text"].partition("RAM; ")[2]
+    assert not checked["well"]
+    assert sentence.startswith("wide needs ")
+    assert sentence in told

@@ -1,6 +1,7 @@
 """Documents say what is so: their studies and networks load, their files exist, nothing is open."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_two_boards_learn_after_four_commands_of_the_readme() -> None:
     trained = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["flwr"]["app"]
 
     assert len(commands) <= 4
+    assert shlex.split(commands[-1])[-2:] == ["--run-config", 'folder="runs/first"']
     assert [(table.kind, len(table.members)) for table in gateway.devices] == [("emulated", 2)]
     assert gateway.network.name == trained["config"]["network"]
 

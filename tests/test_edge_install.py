@@ -110,7 +110,7 @@ def test_a_source_that_needs_more_says_what(edge: Path, tmp_path: Path) -> None:
     )
 
     assert asked.returncode == 10
-    assert "device 1: source: kind: sine needs a package that is not installed" in asked.stderr
+    assert "[[device]] 1: source: kind: sine needs a package that is not installed" in asked.stderr
 
 
 def test_the_service_starts_hardened_and_knows_when_it_is_ready() -> None:

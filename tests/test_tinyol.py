@@ -39,7 +39,7 @@ from tinyfleet.client.head import (
 )
 from tinyfleet.client.head_file import load_head, save_head
 from tinyfleet.client.stream import Recording, Sample, load_recordings
-from tinyfleet.client.tflite import load_model
+from tinyfleet.client.tflite import Tensor, load_model
 from tinyfleet.client.tinyol import TinyOL, follow_stream
 from tinyfleet.client.tinyol_commands import tinyol
 from tinyfleet.network import Loss
@@ -323,6 +323,37 @@ def test_whole_numbers_are_labels_but_those_below_zero(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", x=np.zeros((3, 2), np.int8), label=np.array([4, -1, 0]))
 
     assert load_recordings(tmp_path / "s.npz", (2,))[0].labels == ("4", None, "0")
+
+
+CODES = Tensor("x", (2,), "int8", scale=0.5, zero_point=-3)
+
+
+def test_whole_numbers_of_the_input_s_own_type_are_its_codes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "codes.npz", x=np.array([[-1, -4]], np.int8))
+    np.savez(tmp_path / "real.npz", x=np.array([[1.0, -0.5]], np.float32))
+
+    codes = load_recordings(tmp_path / "codes.npz", (2,), CODES)
+    real = load_recordings(tmp_path / "real.npz", (2,), CODES)
+
+    assert codes[0].x.tolist() == real[0].x.tolist() == [[1.0, -0.5]]
+    assert CODES.quantised(codes[0].x).tolist() == [[-1, -4]]
+
+
+def test_whole_numbers_of_another_type_are_no_codes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.array([[1, 2]], np.int64))
+
+    with pytest.raises(DatasetError, match=r"real values as float32, or codes as int8, .* int64"):
+        load_recordings(tmp_path / "s.npz", (2,), CODES)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = CliRunner().invoke(tinyol, [*recorded(tmp_path, 20), "--out", str(tmp_path / "file/x")])
+
+    assert isinstance(done.exception, StudyError)
+    assert "file/x: expected a folder that can be made and read, got Not a" in str(done.exception)
+    assert "Errno" not in str(done.exception)
 
 
 @pytest.mark.parametrize(
