@@ -4,6 +4,7 @@ It answers as `tinyfleet.server.grid.FleetGrid` does, byte for byte, so the same
 either: under Flower's Ray engine, or on a SuperNode beside real devices.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -21,12 +22,14 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 
 from tinyfleet import envelope
-from tinyfleet.errors import NetworkError, TrainingError
+from tinyfleet.errors import FleetError, NetworkError, TrainingError
 from tinyfleet.fleet import Fleet
 from tinyfleet.mean import mean_of_updates
 from tinyfleet.messages import CommonAssignment
 
 FleetOf = Callable[[Context, Mapping[str, Any]], AbstractContextManager[Fleet]]
+
+_log = logging.getLogger("flwr")
 
 
 def client_app(fleet_of: FleetOf) -> ClientApp:
@@ -81,10 +84,14 @@ def _train(message: Message, context: Context, fleet_of: FleetOf) -> Message:
         envelope.timeout_from_config(config),
         envelope.weighting_from_config(config),
     )
-    with fleet_of(context, config) as fleet:
-        devices = fleet.devices
-        updates = fleet.run(CommonAssignment(assignment, (devices,)), timeout)
-        mean = mean_of_updates(weights, updates, assignment.round, weighting)
+    try:
+        with fleet_of(context, config) as fleet:
+            devices = fleet.devices
+            updates = fleet.run(CommonAssignment(assignment, (devices,)), timeout)
+            mean = mean_of_updates(weights, updates, assignment.round, weighting)
+    except FleetError as error:  # whoever started the run hears why
+        _log.error("%s", error)
+        return _refuse(message, envelope.Refusal(envelope.SILENT, str(error)))
     answer = envelope.answer_from_mean(mean, assignment.round, devices[0] if devices else 0)
     if isinstance(answer, envelope.Refusal):
         return _refuse(message, answer)

@@ -10,7 +10,7 @@ stands in what the SuperNode was started with:
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,9 +21,12 @@ from tinyfleet.broker import Broker
 from tinyfleet.client.app import client_app
 from tinyfleet.client.gateway import read_broker
 from tinyfleet.description import network_from_toml
-from tinyfleet.errors import BrokerError, ConfigError
+from tinyfleet.errors import BrokerError, ConfigError, WireError
 from tinyfleet.fleet import Fleet
+from tinyfleet.messages import Assignment, Update
 from tinyfleet.mqtt_fleet import MqttFleet
+from tinyfleet.network import Network
+from tinyfleet.open_round import Reason
 
 FIND_SECONDS = 10.0
 """How long a round waits for devices that are not there, before it asks those that are."""
@@ -46,18 +49,48 @@ def open_fleet(context: Context, config: Mapping[str, Any]) -> Iterator[Fleet]:
     """
     node = context.node_config
     network = network_from_toml(_text(config, "config", "network"), "config.network")
+    gateway = _text(node, "node-config", "gateway")
     with MqttFleet(
         _broker(node),
         _text(node, "node-config", "fleet"),
         network,
         run=str(context.run_id),
-        gateway=_text(node, "node-config", "gateway"),
+        gateway=gateway,
     ) as fleet:
         try:
             fleet.wait_for(_devices(node), FIND_SECONDS)
         except BrokerError as error:  # the round is for those who are there
             _log.warning("%s", error)
-        yield fleet
+        yield _OneRound(fleet, gateway, network)
+
+
+class _OneRound:
+    """The devices of a gateway for one round: when all that answer refuse, that is an error."""
+
+    def __init__(self, fleet: MqttFleet, gateway: str, network: Network) -> None:
+        self._fleet, self._gateway, self._network = fleet, gateway, network
+
+    @property
+    def devices(self) -> Sequence[int]:
+        return self._fleet.devices
+
+    def run(
+        self, assignments: Mapping[int, Assignment], timeout: float | None = None
+    ) -> Iterator[Update]:
+        answered = 0
+        for update in self._fleet.run(assignments, timeout):
+            answered += 1
+            yield update
+        refused = self._fleet.counts.get(Reason.BY_GATEWAY, 0)
+        if not refused:
+            return
+        told = (
+            f"gateway {self._gateway}: expected {len(assignments)} devices to train network "
+            f"{self._network.name}, {refused} refused; the gateway's daemon.log says why"
+        )
+        if not answered:
+            raise WireError(told)
+        _log.warning("%s", told)
 
 
 app = client_app(open_fleet)

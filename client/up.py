@@ -1,16 +1,20 @@
 """What belongs together on a gateway: the daemon, and Flower's SuperNode."""
 
 import json
-from collections.abc import Callable, Sequence
+import math
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyfleet.address import answers, is_local, join, listening_port, split
 from tinyfleet.children import Children
 from tinyfleet.client.gateway import Gateway, read_gateway
+from tinyfleet.client.reach import broker_fault, daemon_answers, superlink_fault
 from tinyfleet.errors import ConfigError
 
 _HERE = "127.0.0.1"
+_LOOK_SECONDS = 2.0  # between two looks whether something is reached
 
 
 @dataclass(frozen=True)
@@ -51,25 +55,29 @@ class Running:
     logs: Path
 
 
-def up(node: Node, tell: Callable[[Running], None]) -> None:
+def up(node: Node, tell: Callable[[Running], None], say: Callable[[str], None]) -> None:
     """Run daemon and SuperNode until we are asked to stop; then stop them in order.
 
     Args:
         node: what to run.
-        tell: called once both run. The SuperNode may still be looking for its SuperLink.
+        tell: called once both run. They may still be looking for broker and SuperLink.
+        say: called with a line for each of these two that is not reached at first, and for each
+            once it is.
 
     Raises:
-        ConfigError: the gateway's file or an address cannot be used.
+        ConfigError: the gateway's file, an address or the `ca` cannot be used, or another command
+            uses the gateway's folder.
         FleetError: one of them has ended.
     """
     gateway = read_gateway(node.config)
     config, supernode = _node_config(node, gateway), _supernode(node)
+    superlink = (*split(node.superlink, "--superlink"), _trust(node, supernode))
     folder = gateway.folder.resolve()
-    with Children(folder) as children:
+    with Children(folder, "tinyfleet client up") as children:
         children.start(
             "daemon", ["tinyfleet", "client", "run", "--config", str(node.config.resolve())]
         )
-        if not children.wait_until("daemon", _healthy(gateway)):
+        if not children.wait_until("daemon", lambda: daemon_answers(gateway)):
             return
         port = listening_port(_HERE)
         children.start(
@@ -78,17 +86,43 @@ def up(node: Node, tell: Callable[[Running], None]) -> None:
             {"FLWR_HOME": str(folder / "flower")},
         )
         health = f"http://{join(_HERE, port)}/health"
-        if children.wait_until("supernode", lambda: answers(health)):
-            tell(Running(gateway, _count(gateway), node.superlink, folder))
+        if not children.wait_until("supernode", lambda: answers(health)):
+            return
+        tell(Running(gateway, _count(gateway), node.superlink, folder))
+        all_reached = _looks(
+            {
+                f"broker {gateway.broker}": lambda: broker_fault(gateway),
+                f"superlink {node.superlink}": lambda: superlink_fault(*superlink),
+            },
+            say,
+        )
+        if children.wait_until("gateway", all_reached, seconds=math.inf, every=_LOOK_SECONDS):
             children.supervise()
 
 
-def _healthy(gateway: Gateway) -> Callable[[], bool]:
-    """Return what asks the daemon how it is, where its file says how to ask."""
-    if gateway.listen is None or gateway.listen[1] == 0:
-        return lambda: True
-    url = f"http://{join(*gateway.listen)}/healthz"
-    return lambda: answers(url)
+def _looks(
+    faults: Mapping[str, Callable[[], str | None]], say: Callable[[str], None]
+) -> Callable[[], bool]:
+    """Return what looks whether everything is reached, and says it of each when that changes.
+
+    Args:
+        faults: what tells why something is not reached, None when it is, by what it is called.
+        say: called with a line.
+    """
+    missing, told = dict(faults), set[str]()
+
+    def look() -> bool:
+        for name, fault in [*missing.items()]:
+            why = fault()
+            if why is None:
+                del missing[name]
+                say(f"{name}: reached")
+            elif name not in told:
+                told.add(name)
+                say(f"{name}: not reached ({why}); keeps trying")
+        return not missing
+
+    return look
 
 
 def _supernode(node: Node) -> list[str]:
@@ -99,6 +133,20 @@ def _supernode(node: Node) -> list[str]:
     elif is_local(host):
         proof = ["--insecure"]
     return ["flower-supernode", "--superlink", node.superlink, *proof, *node.more]
+
+
+def _trust(node: Node, supernode: Sequence[str]) -> ssl.SSLContext | None:
+    """Return who may vouch for the SuperLink; None when `supernode` is started without TLS."""
+    if node.ca is not None and not node.ca.is_file():
+        raise ConfigError(f"--ca: expected a file, got {node.ca}")
+    if "--insecure" in supernode:
+        return None
+    try:
+        return ssl.create_default_context(cafile=node.ca)
+    except OSError as error:
+        raise ConfigError(
+            f"--ca: expected certificates in PEM, got {node.ca} ({error.strerror or error})"
+        ) from None
 
 
 def _node_config(node: Node, gateway: Gateway) -> str:

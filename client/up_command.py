@@ -41,7 +41,7 @@ def up(
 
     Example: tinyfleet client up --config gateway.toml --superlink 127.0.0.1:8000
     """
-    run(Node(config, superlink, ca, account, tuple(more or ())), _tell)
+    run(Node(config, superlink, ca, account, tuple(more or ())), _tell, typer.echo)
     typer.echo("stopped", err=True)
 
 

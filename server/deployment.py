@@ -4,7 +4,7 @@
 
 `[tool.flwr.app.config]` in `pyproject.toml` names every setting and its default. Every gateway that
 is connected takes part in every round, with all its devices. The folder then holds `weights.npy`,
-as of the last round that is done, and `rounds.jsonl`, one line for each round.
+as of the last round that a device took part in, and `rounds.jsonl`, one line for each round.
 """
 
 import json
@@ -20,7 +20,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from tinyfleet.description import load_network, network_to_toml
-from tinyfleet.errors import ConfigError
+from tinyfleet.errors import ConfigError, FleetError
 from tinyfleet.messages import Training
 from tinyfleet.network import Network
 from tinyfleet.networks import NETWORKS, named_network
@@ -41,10 +41,24 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run what the run config asks, on the gateways that are connected."""
+    """Run what the run config asks, on the gateways that are connected.
+
+    Raises:
+        FleetError: the run config cannot be used, or no device ever gave an update. Flower then
+            marks the run as failed.
+    """
+    try:
+        _run(grid, context)
+    except FleetError as error:
+        _log.error("%s", error)
+        raise error.with_traceback(None) from None  # Flower logs whatever trace there is
+
+
+def _run(grid: Grid, context: Context) -> None:
     deployment = read_run_config(context.run_config)
     if deployment.folder is None:
         _log.warning("run-config.folder: got none, so weights and rounds are written nowhere")
+    attendance: list[int] = []
     run = server_app(
         deployment.strategy,
         deployment.network.init(deployment.seed),
@@ -53,11 +67,35 @@ def main(grid: Grid, context: Context) -> None:
             "network": network_to_toml(deployment.network),
             "timeout": deployment.timeout,
         },
-        evaluate=_record_in(deployment.folder) if deployment.folder else None,
+        evaluate=_watch(attendance, _record_in(deployment.folder) if deployment.folder else None),
         nodes=deployment.gateways,
         timeout=deployment.timeout + ON_THE_WAY,
     )
     run(grid, context)
+    if not any(attendance):
+        raise FleetError(
+            f"run: expected updates of devices, got none in {len(attendance)} rounds; the lines "
+            "'Left out node' above say why, and so do the logs of the gateways"
+        )
+
+
+def _watch(
+    attendance: list[int], record: Callable[[Round], None] | None
+) -> Callable[[Round], None]:
+    """Return what notes how many devices every round had, warns of none, and has it recorded."""
+
+    def watch(end: Round) -> None:
+        if end.tally is None:  # before the first round
+            return
+        attendance.append(end.tally.devices)
+        if end.tally.devices == 0:
+            _log.warning(
+                "Round %d: no device gave an update; the weights stay as they are", end.number
+            )
+        if record is not None:
+            record(end)
+
+    return watch
 
 
 @dataclass(frozen=True)
@@ -157,10 +195,11 @@ def _record_in(folder: Path) -> Callable[[Round], None]:
     _log.info("Weights and rounds are written to %s", folder.absolute())
 
     def record(end: Round) -> None:
-        if end.tally is None:  # before the first round
-            return
-        save_weights(folder / WEIGHTS, end.weights)
         tally = end.tally
+        if tally is None:
+            return
+        if tally.devices:
+            save_weights(folder / WEIGHTS, end.weights)
         line = {
             "round": end.number,
             "devices": tally.devices,
@@ -171,7 +210,7 @@ def _record_in(folder: Path) -> Callable[[Round], None]:
             "parameters_sent": tally.sent,
         }
         with rounds.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -11,7 +11,7 @@ Sources: Reptile (Nichol et al. 2018, algorithm 1 and its parallel form); TinyRe
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ class MetaStep:
             that stayed where it was, "unknown" leaves the device out of this entry's mean.
     """
 
-    step: Schedule
+    step: Schedule = field(repr=False)
     weighting: Weighting = "devices"
     absent: Literal["unmoved", "unknown"] = "unmoved"
 

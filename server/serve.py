@@ -12,6 +12,9 @@ from tinyfleet.children import Child, Children
 from tinyfleet.errors import ConfigError
 from tinyfleet.server.broker import RunningBroker, running_broker
 
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+"""Hosts that stand for all addresses of this machine."""
+
 
 @dataclass(frozen=True)
 class Certificates:
@@ -66,12 +69,16 @@ class Running:
     """What runs.
 
     Attributes:
-        superlink: the SuperLink's address, `host:port`.
+        superlink: the SuperLink's address, `host:port`, on this machine.
+        everywhere: whether other machines reach it by whatever names this one has.
+        ca: file of the certificates that vouch for it; None without TLS.
         broker: the broker, if there is one.
         flower: the FLWR_HOME with which `flwr run` finds the SuperLink.
     """
 
     superlink: str
+    everywhere: bool
+    ca: Path | None
     broker: RunningBroker | None
     flower: Path
 
@@ -84,12 +91,13 @@ def serve(server: Server, tell: Callable[[Running], None]) -> None:
         tell: called once both take connections.
 
     Raises:
+        ConfigError: another command uses the folder, or the address cannot be listened on.
         BrokerError: the broker cannot be started.
         FleetError: one of them has ended.
     """
     folder = server.folder.absolute()
     flower = folder / "flower"
-    with Children(folder) as children, _broker(server, children) as broker:
+    with Children(folder, "tinyfleet serve") as children, _broker(server, children) as broker:
         port = listening_port(server.host, server.port)
         address, ca = join(server.host, port), None
         if server.certificates is not None:
@@ -99,7 +107,7 @@ def serve(server: Server, tell: Callable[[Running], None]) -> None:
         children.start("superlink", _superlink(server, port), {"FLWR_HOME": str(flower)})
         url = f"{'https' if ca else 'http'}://{address}/health"
         if children.wait_until("superlink", lambda: answers(url, ca)):
-            tell(Running(address, broker, flower))
+            tell(Running(address, server.host in WILDCARDS, ca, broker, flower))
             children.supervise()
 
 

@@ -1,6 +1,9 @@
 """The command that runs the server's machine."""
 
 import logging
+import shlex
+import shutil
+import sysconfig
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,7 @@ from tinyfleet.server.serve import Certificates, Running, Server
 from tinyfleet.server.serve import serve as run
 
 _PEM = "PATH"
+_NAME = "NAME-OF-THIS-MACHINE"
 
 Folder = Annotated[
     Path, typer.Option(help="For Flower's files, the broker's, and logs.", metavar="DIR")
@@ -80,12 +84,28 @@ def _file(name: str, path: Path | None) -> Path:
 
 
 def _tell(running: Running) -> None:
-    broker = running.broker
-    if broker is not None:
-        typer.echo(f"broker     {broker.kind} on {broker.host}:{broker.port}")
-    typer.echo(f"superlink  {running.superlink}")
-    typer.echo(
-        f"gateway    tinyfleet client up --config gateway.toml --superlink {running.superlink}"
-    )
-    typer.echo(f"run        FLWR_HOME={running.flower} flwr run . --stream")
-    typer.echo("Ctrl-C stops all of it")
+    for line in told(running):
+        typer.echo(line)
+
+
+def told(running: Running) -> list[str]:
+    """Return what a person is told: where things listen, and what to type next."""
+    broker, superlink = running.broker, running.superlink
+    if running.everywhere:
+        superlink = f"{_NAME}:{superlink.rpartition(':')[2]}"
+    gateway = [_program("tinyfleet"), "client", "up", "--config", "gateway.toml"]
+    gateway += ["--superlink", superlink]
+    if running.ca is not None:
+        gateway += ["--ca", str(running.ca)]
+    home = shlex.quote(str(running.flower))
+    return [
+        *([f"broker     {broker.kind} on {broker.host}:{broker.port}"] if broker else []),
+        f"superlink  {running.superlink}",
+        f"gateway    {shlex.join(gateway)}",
+        f"run        FLWR_HOME={home} {shlex.quote(_program('flwr'))} run . --stream",
+    ]
+
+
+def _program(name: str) -> str:
+    """Return what starts a program of this installation from a shell: its name, or its path."""
+    return name if shutil.which(name) else str(Path(sysconfig.get_path("scripts")) / name)

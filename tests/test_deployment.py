@@ -1,15 +1,17 @@
 """A Flower deployment: SuperLink, SuperNodes, daemons and boards give what a simulation gives."""
 
 import json
+import logging
 import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sysconfig
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +25,21 @@ from boards import firmware
 from brokers import running_mosquitto
 from flwr.app import Context, RecordDict
 
-from tinyfleet.address import answers
+from tinyfleet.address import answers, listening_port, split
 from tinyfleet.cli import make_app
 from tinyfleet.client.gateway import read_gateway
+from tinyfleet.client.reach import superlink_fault
 from tinyfleet.client.up import Node, up
-from tinyfleet.errors import ConfigError, NetworkError
-from tinyfleet.messages import Floats, Training
+from tinyfleet.errors import ConfigError, FleetError, NetworkError
+from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.networks import sine
 from tinyfleet.server.algorithms import tinyreptile
 from tinyfleet.server.app import run
 from tinyfleet.server.certificates import certify_host, make_authority
 from tinyfleet.server.deployment import app, read_run_config
 from tinyfleet.server.grid import FleetGrid
-from tinyfleet.server.serve import Server
+from tinyfleet.server.serve import Running, Server
+from tinyfleet.server.serve_command import told
 from tinyfleet.simulations.fleet import SimulatedFleet
 from tinyfleet.simulations.tasks.sine import tecs2024
 
@@ -184,6 +188,42 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "rounds.jsonl").read_text() == "{}\n"
 
 
+class Sleepy:
+    """Devices of which nobody answers before round `wakes`."""
+
+    def __init__(self, wakes: int) -> None:
+        self._fleet, self._wakes = SimulatedFleet(sine(), tecs2024(seed=SEED), 2), wakes
+
+    @property
+    def devices(self) -> Sequence[int]:
+        return self._fleet.devices
+
+    def run(
+        self, assignments: Mapping[int, Assignment], timeout: float | None = None
+    ) -> Iterator[Update]:
+        awake = assignments[0].round >= self._wakes
+        return self._fleet.run(assignments, timeout) if awake else iter(())
+
+
+def test_a_run_in_which_nobody_answers_fails(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match="expected updates of devices, got none in 2 rounds"):
+        app(FleetGrid(Sleepy(wakes=3), 2), context(rounds=2, folder=str(tmp_path / "out")))
+
+    lines = (tmp_path / "out" / "rounds.jsonl").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [None, None]
+    assert not (tmp_path / "out" / "weights.npy").exists()
+
+
+def test_a_round_in_which_nobody_answers_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app(FleetGrid(Sleepy(wakes=2), 2), context(rounds=2, folder=str(tmp_path / "out")))
+
+    warned = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [text.partition(";")[0] for text in warned] == ["Round 1: no device gave an update"]
+    assert (tmp_path / "out" / "weights.npy").exists()
+
+
 @pytest.mark.parametrize("strategy", ["tinyreptile", "tinymetafed", "fedavg"])
 def test_every_strategy_of_a_deployment_learns_online(strategy: str) -> None:
     settings = read_run_config({**DEFAULTS, "strategy": strategy}).strategy.settings
@@ -244,10 +284,14 @@ def test_a_node_trusts_a_superlink_by_its_certificate(tmp_path: Path) -> None:
         superlink = server.said(r"^superlink +(\S+)$")
         assert answers(f"https://{superlink}/health", tmp_path / "ca")
         assert not answers(f"https://{superlink}/health")
+        place, own_ca = split(superlink, ""), ssl.create_default_context(cafile=tmp_path / "ca")
+        assert superlink_fault(*place, own_ca) is None
+        assert "certificate" in (superlink_fault(*place, ssl.create_default_context()) or "")
+        assert "if it has TLS, give --ca" in (superlink_fault(*place, None) or "")
         folder = gateway_file(tmp_path / "gw", 0, server.said(r"^broker .*:(\d+)$")).parent
         up = ["client", "up", "--superlink", superlink, "--ca", str(tmp_path / "ca")]
         with running(folder, *up) as node:
-            node.said(r"^(superlink)")
+            assert node.said(r"^superlink \S+: (.+)$") == "reached"
             log = Command(node.process, folder / "state" / "supernode.log")
             assert int(log.said(r"SuperNode ID: (\d+)")) > 0
 
@@ -300,11 +344,67 @@ def test_an_account_of_the_gateway_asks_for_one_of_the_server(tmp_path: Path) ->
     path = gateway_file(tmp_path / "gw", 0, '1883\nusername = "gw-0"')
 
     with pytest.raises(ConfigError, match=r"--account: expected the server's account, for"):
-        up(Node(path, "127.0.0.1:8000"), lambda _: None)
+        up(Node(path, "127.0.0.1:8000"), ignore, ignore)
+
+
+def ignore(_: object) -> None:
+    """Hear what a command tells, and say nothing."""
+
+
+def test_a_ca_that_is_missing_is_refused(tmp_path: Path) -> None:
+    path = gateway_file(tmp_path / "gw", 0, "1883")
+
+    with pytest.raises(ConfigError, match="--ca: expected a file, got nope"):
+        up(Node(path, "127.0.0.1:8000", ca=Path("nope")), ignore, ignore)
+
+
+def test_a_gateway_says_what_it_does_not_reach_and_when_it_does(tmp_path: Path) -> None:
+    broker, status, superlink = (listening_port("127.0.0.1") for _ in range(3))
+    (tmp_path / "gateway.toml").write_text(
+        f'fleet = "lab"\ngateway = "gw-1"\nnetwork = "sine"\n[broker]\nport = {broker}\n'
+        f'[status]\nlisten = "127.0.0.1:{status}"\n'
+        '[[device]]\nnumber = 0\nkind = "simulated"\nsource = { kind = "sine", seed = 1 }\n'
+    )
+    config = ["--config", str(tmp_path / "gateway.toml"), "--superlink", f"127.0.0.1:{superlink}"]
+    with running(tmp_path / "one", "client", "up", *config) as first:
+        said = first.said(r"^superlink \S+: not reached (.*)$")
+        assert said == "(Connection refused); keeps trying"
+        assert first.said(r"^broker \S+: not reached (.*); keeps trying$")
+        with running(tmp_path / "other", "client", "up", *config) as second:
+            assert second.process.wait(PATIENCE) == ConfigError.exit_code
+            assert "another tinyfleet client up" in second.output.read_text()
+        serve = ["serve", "--port", str(superlink), "--broker-port", str(broker)]
+        with running(tmp_path / "server", *serve):
+            assert first.said(r"^superlink \S+: (reached)$")
+            assert first.said(r"^broker \S+: (reached)$")
+
+
+def test_what_a_server_tells_to_type_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gateway, run_ = told(Running("127.0.0.1:8000", True, tmp_path / "my ca", None, tmp_path))[-2:]
+
+    assert shlex.split(gateway)[1:] == [
+        *(str(SCRIPTS / "tinyfleet"), "client", "up", "--config", "gateway.toml"),
+        *("--superlink", "NAME-OF-THIS-MACHINE:8000", "--ca", str(tmp_path / "my ca")),
+    ]
+    assert shlex.split(run_)[1:3] == [f"FLWR_HOME={tmp_path}", str(SCRIPTS / "flwr")]
+
+
+def test_a_second_server_leaves_the_files_of_the_first_alone(tmp_path: Path) -> None:
+    serve = ["serve", "--port", "0", "--no-broker", "--folder", str(tmp_path / "own")]
+    with running(tmp_path / "one", *serve) as first:
+        first.said(r"^(superlink)")
+        before = (tmp_path / "own" / "flower" / "config.toml").read_bytes()
+        with running(tmp_path / "other", *serve) as second:
+            assert second.process.wait(PATIENCE) == ConfigError.exit_code
+            assert "another tinyfleet serve" in second.output.read_text()
+        assert (tmp_path / "own" / "flower" / "config.toml").read_bytes() == before
 
 
 def test_an_address_without_a_port_is_refused(tmp_path: Path) -> None:
     path = gateway_file(tmp_path / "gw", 0, "1883")
 
     with pytest.raises(ConfigError, match="--superlink: expected host:port such as"):
-        up(Node(path, "server.lan"), lambda _: None)
+        up(Node(path, "server.lan"), ignore, ignore)
