@@ -41,7 +41,7 @@ demo: install
 	$(BIN)/tinyfleet demo
 
 # Debian packages that tests need; taken when missing and when root, named when not.
-NEEDED := chromium:chromium mosquitto:mosquitto qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi
+NEEDED := chromium:chromium mosquitto:mosquitto qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi systemd-analyze:systemd
 tools:
 	@missing=; for pair in $(NEEDED); do \
 	  PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \

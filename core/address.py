@@ -12,13 +12,18 @@ from tinyfleet.errors import ConfigError
 _NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
+def near(host: str) -> str:
+    """Return where clients on this machine find what listens at `host`."""
+    return _NEAR.get(host, host)
+
+
 def join(host: str, port: int) -> str:
     """Return `host:port` as clients on this machine spell it.
 
     >>> join("0.0.0.0", 8000), join("::1", 8000)
     ('127.0.0.1:8000', '[::1]:8000')
     """
-    host = _NEAR.get(host, host)
+    host = near(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -55,19 +60,29 @@ def listening_port(host: str, port: int = 0) -> int:
     Raises:
         ConfigError: it cannot.
     """
+    try:
+        return bound_port(host, port)
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{host}:{port}: expected an address of this machine and a free port, got {why}; "
+            "take another port, or 0 for a free one"
+        ) from None
+
+
+def bound_port(host: str, port: int) -> int:
+    """Listen on `port` of `host`, or on a free one where it is 0, for a moment; return which.
+
+    Raises:
+        OSError: it cannot be listened on.
+        OverflowError: no port has this number.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except (OSError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError(
-                f"{host}:{port}: expected an address of this machine and a free port, got {why}; "
-                "take another port, or 0 for a free one"
-            ) from None
-        free: int = trial.getsockname()[1]
-    return free
+        trial.bind((host, port))
+        bound: int = trial.getsockname()[1]
+    return bound
 
 
 def answers(url: str, ca: Path | None = None) -> bool:

@@ -22,8 +22,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tinyfleet.broker import Broker, explain, make_client
 from tinyfleet.errors import BrokerError
 
-__all__ = ["Broker", "Connected", "Disconnected", "Event", "Message", "Session"]
-
 WINDOW = 64
 """Messages that may wait for the broker's acknowledgement."""
 

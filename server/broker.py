@@ -4,7 +4,6 @@ import contextlib
 import errno
 import importlib.util
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import Literal
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tinyfleet.address import bound_port, near
+from tinyfleet.children import last_words
 from tinyfleet.errors import BrokerError
 from tinyfleet.server.mosquitto import find_mosquitto, local_settings
 
@@ -150,15 +151,10 @@ def _claim(host: str, port: int | None) -> int:
     """Return the port, or a free one, that can be listened on now."""
     if port is not None and not 0 <= port < 65536:
         raise BrokerError(f"port: expected 1 to 65535, or 0 for a free one, got {port}")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port or 0))
-            claimed: int = trial.getsockname()[1]
-        except OSError as error:
-            raise BrokerError(_refused(host, port, error)) from None
-    return claimed
+    try:
+        return bound_port(host, port or 0)
+    except OSError as error:
+        raise BrokerError(_refused(host, port, error)) from None
 
 
 def _refused(host: str, port: int | None, error: OSError) -> str:
@@ -191,9 +187,8 @@ def _wait(broker: RunningBroker) -> None:
 
 def _greets(broker: RunningBroker) -> bool:
     client = Client(CallbackAPIVersion.VERSION2)
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(broker.host, broker.host)  # noqa: S104
     try:
-        client.connect(here, broker.port, keepalive=10)
+        client.connect(near(broker.host), broker.port, keepalive=10)
     except OSError:
         return False
     until = time.monotonic() + 2.0
@@ -207,5 +202,4 @@ def _greets(broker: RunningBroker) -> bool:
 
 def _last_words(path: Path) -> str:
     """Return the last lines of a log as one line."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return "; ".join(line.strip() for line in lines if line.strip())[-300:] or "it said nothing"
+    return last_words(path.read_text(encoding="utf-8", errors="replace")) or "it said nothing"

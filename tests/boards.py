@@ -1,14 +1,13 @@
 """Boards for tests: the host build as a process, and the emulated ones."""
 
-import os
 import shutil
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pytest
 from drawn import same_bits, targets_for
+from needed import go_without
 
 from tinyfleet.client.firmware.build import build
 from tinyfleet.client.ports import ProcessPort
@@ -25,10 +24,7 @@ def need(*tools: str) -> None:
     """Skip the test when a tool is missing; fail it in CI."""
     for tool in tools:
         if shutil.which(tool) is None:
-            missing = f"{tool} is not installed"
-            if os.environ.get("CI") == "true":
-                pytest.fail(missing)
-            pytest.skip(missing)
+            go_without(f"{tool} is not installed")
 
 
 @cache

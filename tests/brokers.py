@@ -1,7 +1,5 @@
 """A real Mosquitto for tests, which can be killed and started again."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-import pytest
+from needed import mosquitto_program
 
 
 def free_port() -> int:
@@ -80,13 +78,7 @@ def running_mosquitto(
         port: where it listens; None takes a free port.
         config: lines behind the one that says where it listens.
     """
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-    binary = shutil.which("mosquitto", path=path)
-    if binary is None:
-        missing = "no mosquitto: apt-get install mosquitto"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    binary = mosquitto_program()
     broker = RunningMosquitto(binary, folder, port or free_port(), config)
     broker.start()
     return broker
@@ -94,7 +86,8 @@ def running_mosquitto(
 
 _MORTAL = """
 import sys
-from tinyfleet.session import Broker, Session
+from tinyfleet.broker import Broker
+from tinyfleet.session import Session
 
 port, topic, payload, *retained = sys.argv[1:]
 will = (topic, bytes.fromhex(payload))

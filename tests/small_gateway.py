@@ -9,8 +9,9 @@ from types import TracebackType
 import numpy as np
 
 from tinyfleet import KernelLearner, Network
+from tinyfleet.broker import Broker
 from tinyfleet.payloads import Ack, Birth, Death, Order, Report, network_id
-from tinyfleet.session import Broker, Connected, Message, Session
+from tinyfleet.session import Connected, Message, Session
 from tinyfleet.simulations.tasks.sine import Sine
 from tinyfleet.topics import GATEWAY, Topic, topic_filter
 

@@ -11,31 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from needed import mosquitto_program
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tinyfleet.broker import Broker
 from tinyfleet.errors import BrokerError
 from tinyfleet.server.broker import RunningBroker, running_broker
-from tinyfleet.server.mosquitto import find_mosquitto
-from tinyfleet.session import Broker, Connected, Message, Session
+from tinyfleet.session import Connected, Message, Session
 
 LARGE = bytes(range(250)) * 400
 """100,000 bytes."""
 
 
-def need_mosquitto() -> None:
-    """Skip a test where Mosquitto is missing, or fail it in CI."""
-    if find_mosquitto() is None:
-        missing = "mosquitto is not installed (apt-get install mosquitto)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-
-
 @pytest.fixture(params=["mosquitto", "amqtt"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningBroker]:
     if request.param == "mosquitto":
-        need_mosquitto()
+        mosquitto_program()
     with running_broker(tmp_path / "broker", embedded=request.param == "amqtt") as running:
         assert running.kind == request.param
         yield running
@@ -84,7 +76,8 @@ def say(broker: RunningBroker, messages: Iterable[Message]) -> None:
 def vanish(broker: RunningBroker, name: str, topic: str, payload: bytes) -> None:
     """Connect with a will, in a process that is killed."""
     code = (
-        "import os, signal, sys\nfrom tinyfleet.session import Broker, Session\n"
+        "import os, signal, sys\nfrom tinyfleet.broker import Broker\n"
+        "from tinyfleet.session import Session\n"
         "host, port, name, topic, size = sys.argv[1:]\n"
         "will = (topic, bytes([7]) * int(size))\n"
         "Session(Broker(host, int(port)), name, clean=True, will=will).start(10.0)\n"
@@ -199,7 +192,7 @@ def test_who_comes_back_before_it_was_missed_still_hears(broker: RunningBroker) 
 
 
 def test_what_a_mosquitto_keeps_outlives_it(tmp_path: Path) -> None:
-    need_mosquitto()
+    mosquitto_program()
     with running_broker(tmp_path, embedded=False) as broker:
         say(broker, [Message("kept", b"still here", retained=True)])
 
@@ -240,7 +233,7 @@ def test_a_killed_broker_is_told_with_its_log(broker: RunningBroker) -> None:
 @pytest.mark.parametrize("embedded", [True, False])
 def test_a_port_in_use_is_one_line(tmp_path: Path, embedded: bool) -> None:
     if not embedded:
-        need_mosquitto()
+        mosquitto_program()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with (

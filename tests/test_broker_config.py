@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from needed import mosquitto_program
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
@@ -22,7 +23,7 @@ from tinyfleet.broker import Broker, tls_context
 from tinyfleet.errors import BrokerError
 from tinyfleet.server.broker_commands import broker as commands
 from tinyfleet.server.broker_config import former_place, write_secure_broker
-from tinyfleet.server.mosquitto import SecureBroker, find_mosquitto
+from tinyfleet.server.mosquitto import SecureBroker
 
 LAB = SecureBroker("lab", ("gw-1", "gw-2"))
 
@@ -36,12 +37,7 @@ def free_port() -> int:
 @contextmanager
 def mosquitto(config: Path, port: int) -> Iterator[None]:
     """Run the written configuration itself; root stays root, for whom alone the folder is open."""
-    program = find_mosquitto()
-    if program is None:
-        missing = "mosquitto is not installed (apt-get install mosquitto)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    program = mosquitto_program()
     if os.geteuid() == 0:
         config.write_text(config.read_text("utf-8") + "user root\n", encoding="utf-8")
     with open(config.parent / "log", "wb") as log:

@@ -17,12 +17,13 @@ from brokers import RunningMosquitto, mortal, running_mosquitto
 from small_gateway import TASKS, Memory, SmallGateway
 
 from tinyfleet import Assignment, BrokerError, FleetError, KernelLearner, Training, named_network
+from tinyfleet.broker import Broker
 from tinyfleet.client.devices import LocalFleet
 from tinyfleet.inbox import Inbox
 from tinyfleet.messages import Update
 from tinyfleet.mqtt_fleet import GRACE, MqttFleet
 from tinyfleet.payloads import Birth, Death, Manifest, Refused, Report, State, network_id
-from tinyfleet.session import LAST_DELAY, Broker, Message, Session
+from tinyfleet.session import LAST_DELAY, Message, Session
 from tinyfleet.topics import Topic, topic_filter
 
 SINE = named_network("sine")
@@ -403,7 +404,7 @@ import os, signal, sys
 from pathlib import Path
 from tinyfleet import Assignment, Training, named_network
 from tinyfleet.mqtt_fleet import MqttFleet
-from tinyfleet.session import Broker
+from tinyfleet.broker import Broker
 
 network = named_network("sine")
 broker = Broker("127.0.0.1", int(sys.argv[1]))

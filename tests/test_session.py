@@ -13,11 +13,11 @@ import pytest
 from brokers import RunningMosquitto, free_port, mortal, running_mosquitto
 
 from tinyfleet import BrokerError
+from tinyfleet.broker import Broker
 from tinyfleet.server.certificates import certify_client, certify_host, make_authority
 from tinyfleet.session import (
     MOST_QUEUED,
     WINDOW,
-    Broker,
     Connected,
     Disconnected,
     Message,
