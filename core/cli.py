@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 network, 4 training, 5 data, 6 study, "
-    "7 kernel, 8 wire, 9 broker, 10 config, 11 firmware, 130 interrupted."
+    "7 kernel, 8 wire, 9 broker, 10 config, 11 firmware, 12 description, 13 query, 130 interrupted."
 )
 
 

@@ -9,7 +9,9 @@ FleetError
 ├── WireError         a frame or message that is damaged or means nothing, or a device that refuses
 ├── BrokerError       a broker that cannot be reached, started or configured
 ├── ConfigError       a configuration file that cannot be used
-└── FirmwareError     firmware that cannot be built, or a board that faults
+├── FirmwareError     firmware that cannot be built, or a board that faults
+├── DescriptionError  a description of a device or a model that cannot be read or breaks a shape
+└── QueryError        a query that is malformed, forbidden, too long, or lacks what it needs
 
 A message names the file and the field, says what was expected, what came, and what to do next.
 Commands catch `FleetError` alone.
@@ -78,3 +80,15 @@ class FirmwareError(FleetError):
     """Firmware that cannot be built, or a board that faults."""
 
     exit_code = 11
+
+
+class DescriptionError(FleetError):
+    """A description of a device or a model that cannot be read, or that breaks a shape."""
+
+    exit_code = 12
+
+
+class QueryError(FleetError):
+    """A query that is malformed, not allowed, over its limits, or lacks a bound variable."""
+
+    exit_code = 13
