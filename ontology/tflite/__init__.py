@@ -1,0 +1,1 @@
+"""What a .tflite file says of its model: read and checked, counted and planned."""
