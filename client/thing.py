@@ -7,8 +7,10 @@ Thing Descriptions of TinyML boards use them (Ren, Anicic & Runkler 2022, SeLoC-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from tinyfleet.network import Network
+from tinyfleet.operators import KERNEL, operators_of
 from tinyfleet.payloads import network_id
 from tinyfleet.topics import Topic
 
@@ -19,11 +21,17 @@ CONTEXT = (
         "s3n_extend": ("https://w3id.org/tinyml-schema/neural-network-schema/s3n_extend/"),
         "schema": "https://schema.org/",
         "sosa": "http://www.w3.org/ns/sosa/",
+        "sosa_extend": "https://w3id.org/tinyml-schema/neural-network-schema/sosa_extend/",
         "ssn": "http://www.w3.org/ns/ssn/",
         "ssn-system": "http://www.w3.org/ns/ssn/systems/",
+        "tf": "https://w3id.org/tinyfleet/ontology#",
         "unit": "http://qudt.org/vocab/unit/",
     },
 )
+
+_DOUBLE = "http://www.w3.org/2001/XMLSchema#double"
+SENSORS = ("Accelerometer", "Camera", "Gyroscope", "Magnetometer", "Microphone", "Thermometer")
+"""Sensors that have a class of their own; others are told apart by their names."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ class Facts:
         flash: bytes of flash; 0 where nobody counts them.
         arena: bytes of RAM that a network's training may take; 0 where nobody counts them.
         sensors: names of its sensors.
+        layers: kinds of layers that its kernel has, by the names that networks have for them.
+        clock: Hz; 0 where nobody knows it.
+        instruction_set: such as "Armv7E-M"; "" where nobody knows it.
+        fpu: whether it computes float32 in hardware; None where nobody knows it.
+        link: how the gateway reaches it; "" for one that lives in its process.
     """
 
     board: str
@@ -45,6 +58,11 @@ class Facts:
     flash: int = 0
     arena: int = 0
     sensors: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    clock: int = 0
+    instruction_set: str = ""
+    fpu: bool | None = None
+    link: str = ""
 
 
 def thing(facts: Facts, kind: str, network: Network, topic: Topic, broker: str) -> dict[str, Any]:
@@ -69,24 +87,48 @@ def thing(facts: Facts, kind: str, network: Network, topic: Topic, broker: str) 
         "schema:softwareVersion": facts.software,
         "schema:category": kind,
         "ssn:hasSubSystem": [_controller(facts), *map(_sensor, facts.sensors)],
+        "tf:gateway": {"@id": f"urn:tinyfleet:{topic.fleet}:gateway:{topic.gateway}"},
+        "tf:number": int(topic.device),
+        **_abilities(facts),
         **_affordances(network, topic, broker),
     }
 
 
 def _controller(facts: Facts) -> Mapping[str, Any]:
     controller: dict[str, Any] = {"@type": "s3n:MicroController", "schema:name": facts.board}
+    free = facts.arena or facts.ram  # what the firmware leaves, where it says so
     memory = [
         {"@type": term, "schema:value": size, "schema:unitCode": {"@id": "unit:BYTE"}}
-        for term, size in (("s3n_extend:RAM", facts.ram), ("s3n_extend:Flash", facts.flash))
+        for term, size in (("s3n_extend:RAM", free), ("s3n_extend:Flash", facts.flash))
         if size
     ]
     if memory:
         controller["ssn-system:hasSystemCapability"] = {"ssn-system:hasSystemProperty": memory}
+    known = {
+        "tf:trainingArena": facts.arena,
+        "tf:clock": facts.clock and {"@value": str(facts.clock), "@type": _DOUBLE},
+        "tf:instructionSet": facts.instruction_set,
+    }
+    controller |= {term: value for term, value in known.items() if value}
+    if facts.fpu is not None:
+        controller["tf:hasFpu"] = facts.fpu
     return controller
 
 
+def _abilities(facts: Facts) -> Mapping[str, Any]:
+    told = {
+        "tf:runtime": KERNEL,
+        "tf:supportsType": "float32",
+        "tf:supportsOperator": list(operators_of(facts.layers)),
+        "tf:link": facts.link,
+    }
+    return {term: value for term, value in told.items() if value}
+
+
 def _sensor(name: str) -> Mapping[str, Any]:
-    return {"@type": "sosa:Sensor", "schema:name": name}
+    own = name.capitalize()
+    kind = f"sosa_extend:{own}" if own in SENSORS else f"urn:tinyfleet:sensor:{quote(name)}"
+    return {"@type": ["sosa:Sensor", kind], "schema:name": name}
 
 
 def _affordances(network: Network, topic: Topic, broker: str) -> Mapping[str, Any]:

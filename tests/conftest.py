@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from needed import go_without
+from seloc import seloc as seloc
 
 # Before anything imports Flower or Ray: no reports home, no look for updates.
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"

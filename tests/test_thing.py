@@ -7,7 +7,9 @@ from typing import Any
 import cbor2
 
 from tinyfleet import named_network
-from tinyfleet.client.thing import Facts, thing
+from tinyfleet.client.thing import CONTEXT, SENSORS, Facts, thing
+from tinyfleet.ontology import meta
+from tinyfleet.ontology.vocabulary import PREFIXES
 from tinyfleet.payloads import network_id
 from tinyfleet.topics import Topic
 
@@ -54,7 +56,10 @@ def test_board_memory_sensors_and_network_are_told() -> None:
         "s3n_extend:RAM": 262_144,
         "s3n_extend:Flash": 1_048_576,
     }
-    assert sensor == {"@type": "sosa:Sensor", "schema:name": "pir"}
+    assert sensor == {
+        "@type": ["sosa:Sensor", "urn:tinyfleet:sensor:pir"],
+        "schema:name": "pir",
+    }
     assert DESCRIBED["properties"]["network"]["const"] == network_id(NETWORK)
     assert DESCRIBED["schema:softwareVersion"] == "firmware 0.1.0"
 
@@ -76,5 +81,25 @@ def test_a_device_in_a_process_tells_no_memory() -> None:
     ]
 
 
+def test_what_firmware_keeps_for_itself_is_not_told_as_free() -> None:
+    facts = Facts(board="b", software="s", ram=262_144, arena=240_000, sensors=("microphone",))
+
+    described = thing(facts, "serial", NETWORK, Topic("l", "g", "3", "birth"), "mqtt://h:1883")
+
+    controller, sensor = described["ssn:hasSubSystem"]
+    (ram,) = controller["ssn-system:hasSystemCapability"]["ssn-system:hasSystemProperty"]
+    assert (ram["schema:value"], controller["tf:trainingArena"]) == (240_000, 240_000)
+    assert sensor["@type"] == ["sosa:Sensor", "sosa_extend:Microphone"]
+    assert described["tf:gateway"] == {"@id": "urn:tinyfleet:l:gateway:g"}
+
+
 def test_a_description_travels_unchanged() -> None:
     assert cbor2.loads(cbor2.dumps(DESCRIBED)) == json.loads(json.dumps(DESCRIBED))
+
+
+def test_prefixes_and_sensors_are_those_of_the_graph() -> None:
+    _, prefixes = CONTEXT
+
+    assert isinstance(prefixes, dict)
+    assert {name: PREFIXES[name] for name in prefixes} == prefixes
+    assert SENSORS == meta.SENSORS

@@ -1,0 +1,128 @@
+"""The command that says which model fits which device, and why the others do not."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from tinyfleet.errors import DescriptionError
+from tinyfleet.ontology.graph import FleetGraph
+from tinyfleet.ontology.match_answers import as_json, as_table
+from tinyfleet.ontology.match_files import borrow, fill, models_in, things_in
+from tinyfleet.ontology.matching import Limits, names, titles
+from tinyfleet.ontology.matching import match as compare
+
+
+class Task(StrEnum):
+    """What a device is to do with a model."""
+
+    INFER = "infer"
+    TRAIN = "train"
+
+
+_PLACE = "DIR|FILE"
+Things = Annotated[
+    Path | None, typer.Option(help="Devices: .ttl, .jsonld or .json files.", metavar=_PLACE)
+]
+Models = Annotated[
+    Path | None, typer.Option(help="Models: .tflite files, or .ttl descriptions.", metavar=_PLACE)
+]
+Model = Annotated[
+    str | None, typer.Option(help="Compare this model alone: its name or IRI.", metavar="M")
+]
+Device = Annotated[
+    str | None, typer.Option(help="Compare this device alone: its title or IRI.", metavar="D")
+]
+ToDo = Annotated[Task, typer.Option(help="What the device is to do with the model.")]
+Latency = Annotated[
+    float | None, typer.Option(help="The most seconds that an inference may take.", min=0.0)
+]
+Energy = Annotated[
+    float | None, typer.Option(help="The most joules that an inference may take.", min=0.0)
+]
+Fleet = Annotated[
+    str | None,
+    typer.Option("--graph", help="The fleet's graph, for what no file gives.", metavar="DIR|URL"),
+]
+Limit = Annotated[
+    int | None, typer.Option(help="The most pairs, and refusals, to tell.", min=0, metavar="N")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for machines.")]
+
+
+def match(
+    things: Things = None,
+    models: Models = None,
+    model: Model = None,
+    device: Device = None,
+    task: ToDo = Task.INFER,
+    max_latency: Latency = None,
+    max_energy: Energy = None,
+    graph: Fleet = None,
+    limit: Limit = None,
+    json: Json = False,
+) -> None:
+    """Say which models fit which devices, and why the others do not.
+
+    Example: tinyfleet match --things boards/ --models models/ --device MS200_1
+    """
+    with _gathered(things, models, graph) as chosen:
+        found = compare(
+            chosen,
+            model=None if model is None else _one("--model", model, names(chosen)),
+            device=None if device is None else _one("--device", device, titles(chosen)),
+            task=task.value,
+            limits=Limits(max_latency, max_energy),
+        )
+        if json:
+            for piece in as_json(found, limit):
+                typer.echo(piece, nl=False)
+            return
+        called = titles(chosen, found.devices)
+        table, summary = as_table(found, called, limit, why=model is not None or device is not None)
+        Console().print(table)
+        typer.echo(summary)
+
+
+@contextmanager
+def _gathered(things: Path | None, models: Path | None, place: str | None) -> Iterator[FleetGraph]:
+    """Open the graph to ask: the fleet's, or one in memory with all that is compared."""
+    if place is None and (things is None or models is None):
+        raise DescriptionError(
+            "match: expected --graph, or both --things and --models, got too few of them; "
+            "name the fleet's graph, or the files to compare"
+        )
+    if place is not None and things is None and models is None:
+        with FleetGraph.open(place, read_only=True) as fleet:
+            yield fleet
+        return
+    with FleetGraph.open() as chosen:
+        devices = things_in(things) if things else None
+        fill(chosen, devices, models_in(models, _watched) if models else None)
+        if place is not None and (things is None or models is None):
+            with FleetGraph.open(place, read_only=True) as fleet:
+                borrow(fleet, chosen, devices=things is None)
+        yield chosen
+
+
+def _watched(paths: Sequence[Path]) -> Iterable[Path]:
+    """Pass the files of models on under a bar: each .tflite file takes half a second."""
+    console = Console(stderr=True)
+    return track(paths, "models", console=console, transient=True, disable=not console.is_terminal)
+
+
+def _one(option: str, wanted: str, known: Mapping[str, str]) -> str:
+    """Return the IRI that is wanted, or whose name is."""
+    if wanted in known:
+        return wanted
+    found = [iri for iri, name in known.items() if name == wanted]
+    if len(found) != 1:
+        some = ", ".join(sorted(set(known.values()))[:10]) or "none"
+        got = f"{len(found)} of that name; give the IRI" if found else "no such"
+        raise DescriptionError(f"{option} {wanted}: expected one of {some}, got {got}")
+    return found[0]
