@@ -54,8 +54,9 @@ tools:
 	    --disable-pip-version-check 'tflite-runtime==2.14.*' 'numpy<2'; } || \
 	  echo "no tflite-runtime here: its test will say so (it needs Python 3.11)"
 
+# Two at a time: most tests wait for brokers, boards and servers; a file's tests stay together.
 test: install tools
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff format --check .

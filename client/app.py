@@ -84,9 +84,12 @@ def _train(message: Message, context: Context, fleet_of: FleetOf) -> Message:
         envelope.timeout_from_config(config),
         envelope.weighting_from_config(config),
     )
+    chosen = envelope.devices_from_config(config)
     try:
         with fleet_of(context, config) as fleet:
             devices = fleet.devices
+            if chosen is not None:
+                devices = [device for device in devices if device in chosen]
             updates = fleet.run(CommonAssignment(assignment, (devices,)), timeout)
             mean = mean_of_updates(weights, updates, assignment.round, weighting)
     except FleetError as error:  # whoever started the run hears why

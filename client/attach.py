@@ -5,7 +5,7 @@ What only some kinds need is imported when one of them is attached.
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from tinyfleet.client.sources import Sensor, Tasks
 from tinyfleet.client.tables import DeviceTable
 from tinyfleet.client.thing import Facts
-from tinyfleet.errors import ConfigError, FleetError
+from tinyfleet.errors import ConfigError, FleetError, TrainingError
 from tinyfleet.kernel_learner import KernelLearner
 from tinyfleet.messages import Assignment, Update
 from tinyfleet.network import Network
+from tinyfleet.plan import KINDS, plan
+from tinyfleet.wire import arena_need
 
 if TYPE_CHECKING:
     from tinyfleet.client.link import Link
@@ -63,18 +65,27 @@ def attach(table: DeviceTable, number: int, network: Network, source: Tasks | Se
             f"source: kind: expected samples from this gateway because a device of kind "
             f"{table.kind} has no sensor, got sensor"
         )
-    return partial(_local, number, KernelLearner(network), source)
-
-
-def _local(number: int, learner: KernelLearner, tasks: Tasks) -> Attached:
     software = f"tinyfleet {version('tinyfleet')}"
+    facts = table.facts or Facts(board=f"{platform.machine()} process", software=software)
+    facts = replace(facts, software=software, layers=KINDS)
+    return partial(_local, number, network, KernelLearner(network), source, facts)
 
+
+def _local(
+    number: int, network: Network, learner: KernelLearner, tasks: Tasks, facts: Facts
+) -> Attached:
     def learn(assignment: Assignment) -> Update:
+        room = facts.arena  # 0 where nobody counts it
+        if room and (need := arena_need(plan(network, frozenset(assignment.frozen)))) > room:
+            raise TrainingError(
+                f"{network.name}: expected {need} bytes to train in, the {facts.board} that this "
+                f"device stands for has {room}"
+            )
         return learner.learn(assignment, tasks(number, assignment.round), number)
 
     return Attached(
-        Facts(board=f"{platform.machine()} process", software=software),
-        by=f"{software} on {platform.machine()}",
+        facts,
+        by=f"{facts.software} on {platform.machine()}",
         learn=learn,
         close=lambda: None,
     )
@@ -107,6 +118,8 @@ def _board(table: DeviceTable, number: int, network: Network, source: Tasks | Se
             flash=hello.flash,
             arena=hello.arena,
             sensors=hello.sensors,
+            layers=tuple(kind for i, kind in enumerate(KINDS) if hello.kinds >> i & 1),
+            link="emulated serial" if table.port is None else f"serial, {table.baud:,} bit/s",
         ),
         by=f"firmware {version_text} on {hello.board}",
         learn=learn,

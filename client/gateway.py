@@ -198,7 +198,8 @@ def _check_device(table: DeviceTable, values: Mapping[str, Any], place: str) -> 
             f"{place}: number: expected either number = 0 or numbers = [6, 15], got "
             f"{'both' if table.number is not None else 'neither'}"
         )
-    for key, kind in (("engine", "emulated"), ("port", "serial"), ("baud", "serial")):
+    owned = {"engine": "emulated", "port": "serial", "baud": "serial", "facts": "simulated"}
+    for key, kind in owned.items():
         if key in values and table.kind != kind:
             raise ConfigError(
                 f"{place}: {key}: expected only where kind is {kind}, got it with {table.kind}; "

@@ -13,7 +13,7 @@ from tinyfleet.client.tables import DeviceTable
 from tinyfleet.client.thing import Facts, thing
 from tinyfleet.client.workers import Worker
 from tinyfleet.network import Network
-from tinyfleet.payloads import Birth, Death, DeviceState, State
+from tinyfleet.payloads import Birth, Death, DeviceState, Level, State
 from tinyfleet.plan import plan
 from tinyfleet.wire import arena_need
 
@@ -80,7 +80,8 @@ class Presence:
         log.log(level, "device %d is here: %s, %s", number, facts.board, facts.software)
         fits, told = room(facts, self.gateway.network)
         if not fits:
-            self.outgoing.tell("warning", f"device {number}: {told}")
+            matters: Level = "warning" if device.table.is_board else "info"
+            self.outgoing.tell(matters, f"device {number}: {told}")
 
     def part(self, number: int, reason: str) -> None:
         """Say that a device has gone, or is not there yet, and why."""

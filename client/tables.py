@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from tinyfleet.address import split
+from tinyfleet.client.thing import Facts
 from tinyfleet.errors import ConfigError, WireError
 from tinyfleet.payloads import DeviceKind
 from tinyfleet.topics import MOST_DEVICE, check_name
@@ -89,6 +90,16 @@ def _source(value: Any) -> Mapping[str, Any]:
     return MappingProxyType(value)
 
 
+def _facts(value: Any) -> Facts:
+    expected = 'a table such as { board = "BBC micro:bit", ram = 16_384, arena = 8192 }'
+    if not isinstance(value, dict) or not isinstance(value.get("board"), str):
+        raise ValueError(expected)
+    sizes = {name: value.get(name, 0) for name in ("ram", "flash", "arena")}
+    if set(value) - {"board", *sizes} or any(type(n) is not int or n < 0 for n in sizes.values()):
+        raise ValueError(expected)
+    return Facts(_text(value["board"]), "", **sizes)
+
+
 def _address(value: Any) -> tuple[str, int]:
     try:
         return split(_text(value), "address")
@@ -143,6 +154,8 @@ class DeviceTable:
         port: path of the serial port, or an address that pyserial opens; serial only.
         baud: bits a second of the serial port; serial only.
         source: where its samples come from; see `tinyfleet.client.sources`.
+        facts: the board that it stands for, see `Facts`; simulated only, whose figures are else
+            not known.
     """
 
     kind: Annotated[DeviceKind, _choice(*KINDS)]
@@ -152,6 +165,7 @@ class DeviceTable:
     engine: Annotated[Engine, _choice(*ENGINES)] = "unicorn"
     port: Annotated[str | None, _text] = None
     baud: Annotated[int, _whole(300, 12_000_000)] = 115_200
+    facts: Annotated[Facts | None, _facts] = None
 
     @property
     def is_board(self) -> bool:

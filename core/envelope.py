@@ -109,6 +109,21 @@ def timeout_from_config(config: Mapping[str, Any]) -> float | None:
     return timeout
 
 
+def devices_from_config(config: Mapping[str, Any]) -> frozenset[int] | None:
+    """Return the devices that alone shall learn; None when a config names none, so that all shall.
+
+    Raises:
+        TrainingError: they are no whole numbers.
+    """
+    if "devices" not in config:
+        return None
+    devices = config["devices"]
+    whole = isinstance(devices, list) and all(type(number) is int for number in devices)
+    if not whole:
+        raise TrainingError(f"config.devices: expected whole numbers, got {devices!r:.80}")
+    return frozenset(devices)
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a node answers, in parts that any framework can carry.

@@ -107,7 +107,8 @@ class _Step:
     shape_out: Shape
 
 
-def _window(layer: Layer, shape: Shape) -> Window | None:
+def window_of(layer: Layer, shape: Shape) -> Window | None:
+    """Return how `layer` slides over an input of `shape`; None for what does not slide."""
     match layer:
         case Conv2d(_, kernel, stride, padding) | DepthwiseConv2d(kernel, stride, padding):
             return slide(shape, kernel, stride, padding)
@@ -126,7 +127,7 @@ def _steps(network: Network) -> list[_Step]:
         if isinstance(layer, Flatten):
             continue
         kind = "average-pool" if isinstance(layer, GlobalAveragePool) else kind_of(layer)
-        steps.append(_Step(name, kind, _window(layer, shape_in), shape_in, shape_out))
+        steps.append(_Step(name, kind, window_of(layer, shape_in), shape_in, shape_out))
     return steps
 
 

@@ -3,16 +3,19 @@
     flwr run . --run-config 'rounds=20 gateways=2 folder="/srv/tinyfleet/run-1"'
 
 `[tool.flwr.app.config]` in `pyproject.toml` names every setting and its default. Every gateway that
-is connected takes part in every round, with all its devices. The folder then holds `weights.npy`,
-as of the last round that a device took part in, and `rounds.jsonl`, one line for each round.
+is connected takes part in every round, with all its devices; or, where `select` names a query and
+`graph` what is asked, with those that the query finds. The folder then holds `weights.npy`, as of
+the last round that a device took part in, and `rounds.jsonl`, one line for each round.
 """
 
 import json
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,16 @@ from flwr.serverapp import Grid, ServerApp
 
 from tinyfleet.description import load_network, network_to_toml
 from tinyfleet.errors import ConfigError, FleetError
-from tinyfleet.messages import Training
+from tinyfleet.messages import Floats, Training
 from tinyfleet.network import Network
 from tinyfleet.networks import NETWORKS, named_network
+from tinyfleet.ontology.describe_network import describe_network
+from tinyfleet.ontology.graph import FleetGraph
+from tinyfleet.ontology.provenance import RunRecord
 from tinyfleet.server import algorithms
 from tinyfleet.server.app import Round, server_app
+from tinyfleet.server.ledger import Ledger, known_rounds
+from tinyfleet.server.select import Chosen, Selection, Selector, choose_devices, read_selection
 from tinyfleet.server.strategy import MetaStrategy
 from tinyfleet.weights import save_weights
 
@@ -59,19 +67,22 @@ def _run(grid: Grid, context: Context) -> None:
     if deployment.folder is None:
         _log.warning("run-config.folder: got none, so weights and rounds are written nowhere")
     attendance: list[int] = []
-    run = server_app(
-        deployment.strategy,
-        deployment.network.init(deployment.seed),
-        deployment.rounds,
-        train_config={
-            "network": network_to_toml(deployment.network),
-            "timeout": deployment.timeout,
-        },
-        evaluate=_watch(attendance, _record_in(deployment.folder) if deployment.folder else None),
-        nodes=deployment.gateways,
-        timeout=deployment.timeout + ON_THE_WAY,
-    )
-    run(grid, context)
+    start = deployment.network.init(deployment.seed)
+    record = _record_in(deployment.folder) if deployment.folder else None
+    with _selecting(deployment, f"flower-{context.run_id}", start) as end:
+        run = server_app(
+            deployment.strategy,
+            start,
+            deployment.rounds,
+            train_config={
+                "network": network_to_toml(deployment.network),
+                "timeout": deployment.timeout,
+            },
+            evaluate=_watch(attendance, [call for call in (record, end) if call]),
+            nodes=deployment.gateways,
+            timeout=deployment.timeout + ON_THE_WAY,
+        )
+        run(grid, context)
     if not any(attendance):
         raise FleetError(
             f"run: expected updates of devices, got none in {len(attendance)} rounds; the lines "
@@ -79,8 +90,40 @@ def _run(grid: Grid, context: Context) -> None:
         )
 
 
+@contextmanager
+def _selecting(
+    deployment: "Deployment", name: str, start: Floats
+) -> Iterator[Callable[[Round], None] | None]:
+    """Have the query choose; yield what writes a round's end into the graph, None without one."""
+    if deployment.selection is None:
+        yield None
+        return
+    with FleetGraph.open(deployment.graph) as graph:
+        network, selection = deployment.network, deployment.selection
+        model = graph.add_model(describe_network(network).to_graph())
+        run = RunRecord(
+            name, deployment.algorithm, deployment.seed, model, selection.name, selection.text
+        )
+        ledger = Ledger(graph, run, start, turns=known_rounds(graph), now=lambda: datetime.now(UTC))
+        selector = Selector(
+            graph, selection, deployment.per_round, deployment.seed, model, network.name
+        )
+
+        def tell(chosen: Chosen) -> None:
+            ledger.choose(chosen)
+            devices = ", ".join(map(str, sorted(chosen.numbers))) or "nobody"
+            _log.info("Round %d: %s chose %s", chosen.round, selection.name, devices)
+
+        deployment.strategy.choose = choose_devices(selector, tell)
+        yield lambda end: None if end.tally is None else _end(ledger, end)
+
+
+def _end(ledger: Ledger, end: Round) -> None:
+    ledger.end(end.number, end.weights)
+
+
 def _watch(
-    attendance: list[int], record: Callable[[Round], None] | None
+    attendance: list[int], records: Sequence[Callable[[Round], None]]
 ) -> Callable[[Round], None]:
     """Return what notes how many devices every round had, warns of none, and has it recorded."""
 
@@ -92,7 +135,7 @@ def _watch(
             _log.warning(
                 "Round %d: no device gave an update; the weights stay as they are", end.number
             )
-        if record is not None:
+        for record in records:
             record(end)
 
     return watch
@@ -110,6 +153,10 @@ class Deployment:
         gateways: gateways to wait for before the first round.
         timeout: seconds that devices have for their answers in a round.
         folder: where weights and rounds are written; None for nowhere.
+        algorithm: name of the strategy.
+        selection: the query that chooses the devices of a round; None for all that are there.
+        graph: what is asked: a directory, or the address of a SPARQL 1.1 endpoint.
+        per_round: devices a round; 0 for all that the query finds.
     """
 
     network: Network
@@ -119,6 +166,10 @@ class Deployment:
     gateways: int
     timeout: float
     folder: Path | None
+    algorithm: str
+    selection: Selection | None
+    graph: str
+    per_round: int
 
 
 def read_run_config(config: Mapping[str, Any]) -> Deployment:
@@ -128,13 +179,20 @@ def read_run_config(config: Mapping[str, Any]) -> Deployment:
         ConfigError: a setting is missing, of a wrong type or out of its range.
         NetworkError: there is no such network.
         TrainingError: the strategy refuses a setting.
+        QueryError: there is no such query, or it cannot choose.
     """
     name = _text(config, "strategy")
     if name not in STRATEGIES:
         raise ConfigError(
             f"run-config.strategy: expected one of {', '.join(STRATEGIES)}, got {name!r}"
         )
-    folder = _text(config, "folder")
+    folder, select, graph = (_text(config, key) for key in ("folder", "select", "graph"))
+    if bool(select) != bool(graph):
+        missing, given = ("graph", "select") if select else ("select", "graph")
+        raise ConfigError(
+            f"run-config.{missing}: expected a value because {given} has one, got none; "
+            "name the query that chooses and the graph that it is asked of"
+        )
     return Deployment(
         network=_network(_text(config, "network")),
         strategy=STRATEGIES[name](config),
@@ -143,6 +201,10 @@ def read_run_config(config: Mapping[str, Any]) -> Deployment:
         gateways=_whole(config, "gateways", 1),
         timeout=_positive(config, "timeout"),
         folder=Path(folder) if folder else None,
+        algorithm=name,
+        selection=read_selection(select) if select else None,
+        graph=graph,
+        per_round=_whole(config, "per-round", 0),
     )
 
 

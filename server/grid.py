@@ -61,6 +61,11 @@ class FleetGrid(Grid):
         _name_the_task(self._run)
 
     @property
+    def devices(self) -> Sequence[int]:
+        """The devices that its nodes stand for, ascending, as of the last `get_node_ids`."""
+        return self._devices
+
+    @property
     def run(self) -> Run:
         """The run that this grid belongs to."""
         return self._run
@@ -124,7 +129,7 @@ class FleetGrid(Grid):
 
     def _train(self, group: list[Message], timeout: float | None) -> Iterator[Message]:
         order = _read_content(group[0].content)
-        nodes = [self._devices_of(message.metadata.dst_node_id) for message in group]
+        nodes = [order.chosen(self._devices_of(m.metadata.dst_node_id)) for m in group]
         asked = CommonAssignment(order.assignment, nodes)
         updates = self._fleet.run(asked, timeout) if asked else ()
         placed = ((asked.group_of(update.device), update) for update in updates)
@@ -153,6 +158,13 @@ class _Order:
 
     assignment: Assignment
     weighting: Weighting
+    devices: frozenset[int] | None
+
+    def chosen(self, devices: Sequence[int]) -> Sequence[int]:
+        """Return those of a node's devices that shall learn."""
+        if self.devices is None:
+            return devices
+        return [device for device in devices if device in self.devices]
 
 
 def _name_the_task(run: Run) -> None:
@@ -191,7 +203,9 @@ def _read_content(content: RecordDict) -> _Order:
         )
     weights = from_arrays(arrays)
     return _Order(
-        envelope.assignment_from_config(config, weights), envelope.weighting_from_config(config)
+        envelope.assignment_from_config(config, weights),
+        envelope.weighting_from_config(config),
+        envelope.devices_from_config(config),
     )
 
 

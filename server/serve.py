@@ -1,4 +1,4 @@
-"""What belongs together on the server's machine: a broker and Flower's SuperLink."""
+"""What belongs together on the server's machine: a broker, Flower's SuperLink, the graph."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -43,9 +43,14 @@ class Server:
         broker_port: port of a broker for this machine; 0 for a free one, None for no broker.
         embedded: whether the broker is the embedded one; None takes the better one that is there.
         more: further options of `flower-superlink`.
+        graph: directory of the fleet's graph, which takes in what devices say of themselves at the
+            broker; None for no graph.
+        graph_port: port of 127.0.0.1 at which the graph is asked; 0 for a free one.
+        fleet: name of the fleet at the broker.
 
     Raises:
-        ConfigError: other machines would reach the SuperLink without TLS.
+        ConfigError: other machines would reach the SuperLink without TLS, or there is a graph and
+            no broker.
     """
 
     folder: Path
@@ -55,8 +60,16 @@ class Server:
     broker_port: int | None = 1883
     embedded: bool | None = None
     more: Sequence[str] = ()
+    graph: Path | None = None
+    graph_port: int = 8090
+    fleet: str = "fleet"
 
     def __post_init__(self) -> None:
+        if self.graph is not None and self.broker_port is None:
+            raise ConfigError(
+                "--graph: expected a broker, where devices say what they are, got --no-broker; "
+                "run tinyfleet directory serve --broker beside a broker elsewhere"
+            )
         if self.certificates is None and not is_local(self.host):
             raise ConfigError(
                 f"--host: expected --certificate, --key and --ca with {self.host}, which other "
@@ -74,6 +87,7 @@ class Running:
         ca: file of the certificates that vouch for it; None without TLS.
         broker: the broker, if there is one.
         flower: the FLWR_HOME with which `flwr run` finds the SuperLink.
+        graph: address of the fleet's graph, if there is one.
     """
 
     superlink: str
@@ -81,6 +95,7 @@ class Running:
     ca: Path | None
     broker: RunningBroker | None
     flower: Path
+    graph: str | None = None
 
 
 def serve(server: Server, tell: Callable[[Running], None]) -> None:
@@ -107,8 +122,22 @@ def serve(server: Server, tell: Callable[[Running], None]) -> None:
         children.start("superlink", _superlink(server, port), {"FLWR_HOME": str(flower)})
         url = f"{'https' if ca else 'http'}://{address}/health"
         if children.wait_until("superlink", lambda: answers(url, ca)):
-            tell(Running(address, server.host in WILDCARDS, ca, broker, flower))
+            graph = _graph(server, children, broker)
+            tell(Running(address, server.host in WILDCARDS, ca, broker, flower, graph))
             children.supervise()
+
+
+def _graph(server: Server, children: Children, broker: RunningBroker | None) -> str | None:
+    """Serve the graph, and return its address; None where there is none."""
+    if server.graph is None or broker is None:
+        return None
+    address = join("127.0.0.1", listening_port("127.0.0.1", server.graph_port))
+    heard = f"mqtt://{join(broker.host, broker.port)}"
+    command = ["tinyfleet", "directory", "serve", "--graph", str(server.graph.absolute())]
+    command += ["--listen", address, "--writable", "--broker", heard, "--fleet", server.fleet]
+    children.start("directory", command)
+    children.wait_until("directory", lambda: answers(f"http://{address}/.well-known/wot"))
+    return f"http://{address}/sparql"
 
 
 @contextmanager

@@ -33,6 +33,14 @@ Certificate = Annotated[
 ]
 Key = Annotated[Path | None, typer.Option(help="The certificate's private key.", metavar=_PEM)]
 Ca = Annotated[Path | None, typer.Option(help="Who vouches for the certificate.", metavar=_PEM)]
+Graph = Annotated[
+    Path | None,
+    typer.Option(help="Keep the fleet's graph in this directory, and serve it.", metavar="DIR"),
+]
+GraphPort = Annotated[
+    int, typer.Option(help="Port at which the graph is asked; 0 for a free one.", min=0, max=65535)
+]
+Fleet = Annotated[str, typer.Option(help="The fleet's name at the broker, for the graph.")]
 More = Annotated[
     list[str] | None,
     typer.Argument(help="Further options of flower-superlink, behind --.", metavar="-- OPTIONS"),
@@ -49,11 +57,16 @@ def serve(
     certificate: Certificate = None,
     key: Key = None,
     ca: Ca = None,
+    graph: Graph = None,
+    graph_port: GraphPort = 8090,
+    fleet: Fleet = "fleet",
     more: More = None,
 ) -> None:
     """Run a broker and Flower's SuperLink together, until Ctrl-C or until one of them ends.
 
-    Example: tinyfleet serve
+    With a graph, what devices say of themselves goes into it, and a query can choose who trains.
+
+    Example: tinyfleet serve --graph fleet-graph --fleet lab
     """
     logging.basicConfig(level=logging.WARNING, format="tinyfleet: %(message)s")
     server = Server(
@@ -64,6 +77,9 @@ def serve(
         None if no_broker else broker_port,
         embedded or None,
         tuple(more or ()),
+        graph,
+        graph_port,
+        fleet,
     )
     run(server, _tell)
     typer.echo("stopped", err=True)
@@ -98,11 +114,16 @@ def told(running: Running) -> list[str]:
     if running.ca is not None:
         gateway += ["--ca", str(running.ca)]
     home = shlex.quote(str(running.flower))
+    run = f"FLWR_HOME={home} {shlex.quote(_program('flwr'))} run . --stream"
+    if running.graph is not None:
+        chosen = f'select="fair" graph="{running.graph}" per-round=10'
+        run += f" --run-config {shlex.quote(chosen)}"
     return [
         *([f"broker     {broker.kind} on {broker.host}:{broker.port}"] if broker else []),
         f"superlink  {running.superlink}",
+        *([f"graph      {running.graph}"] if running.graph else []),
         f"gateway    {shlex.join(gateway)}",
-        f"run        FLWR_HOME={home} {shlex.quote(_program('flwr'))} run . --stream",
+        f"run        {run}",
     ]
 
 

@@ -6,7 +6,7 @@ The algorithms by name are in `tinyfleet.server.algorithms`, their mathematics i
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +79,23 @@ class Settings:
         )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Who is asked in a round.
+
+    Attributes:
+        nodes: which nodes, ascending.
+        devices: which of their devices, for nodes that stand for many; None for all of them.
+    """
+
+    nodes: Sequence[int]
+    devices: Sequence[int] | None = None
+
+
+Choose = Callable[[int, Sequence[int]], Choice]
+"""Chooses in a round among the nodes that are there, both given; see `tinyfleet.server.select`."""
+
+
 class MetaStrategy(Strategy):
     """A Flower strategy that moves one vector by a `MetaStep`.
 
@@ -89,12 +106,14 @@ class MetaStrategy(Strategy):
     Attributes:
         settings: what every round asks for.
         meta_step: what the server makes of the answers.
+        choose: who is asked in a round; None draws `settings.per_round` nodes.
         tally: what the last round took in; None before the first.
     """
 
     def __init__(self, settings: Settings, meta_step: MetaStep) -> None:
         self.settings = settings
         self.meta_step = meta_step
+        self.choose: Choose | None = None
         self.tally: Tally | None = None
         self._weights: Floats = np.empty(0, np.float32)
         # Checking a record's values costs more than learning on a device: do it once, not a round.
@@ -109,6 +128,7 @@ class MetaStrategy(Strategy):
         Raises:
             TrainingError: there are fewer nodes than a round asks, or `config` contradicts the
                 settings.
+            QueryError: the query that chooses fails.
         """
         round_number = self._round(server_round)
         self._weights = from_arrays(arrays)
@@ -121,8 +141,15 @@ class MetaStrategy(Strategy):
                     "set it on the strategy"
                 )
             orders[key] = value
+        nodes: Sequence[int]
+        if self.choose is None:
+            nodes = choose(grid.get_node_ids(), self.settings, round_number)
+        else:
+            choice = self.choose(round_number, _ascending(grid.get_node_ids()))
+            nodes = choice.nodes
+            if choice.devices is not None:
+                orders["devices"] = list(choice.devices)
         content = RecordDict({"arrays": arrays, "config": orders})
-        nodes = choose(grid.get_node_ids(), self.settings, round_number)
         messages = (
             Message(content, node, MessageType.TRAIN, group_id=str(round_number)) for node in nodes
         )
@@ -205,8 +232,7 @@ def choose(nodes: Iterable[int], settings: Settings, round_number: int) -> Seque
     Raises:
         TrainingError: there are no nodes, or fewer than a round asks.
     """
-    # A range is ascending already and may be long: it is never spelled out.
-    ordered = nodes if isinstance(nodes, range) else sorted(nodes)
+    ordered = _ascending(nodes)
     wanted = settings.per_round or len(ordered)
     if wanted > len(ordered) or not ordered:
         raise TrainingError(
@@ -218,6 +244,11 @@ def choose(nodes: Iterable[int], settings: Settings, round_number: int) -> Seque
     generator = np.random.default_rng([settings.seed, round_number])
     places = generator.choice(len(ordered), wanted, replace=False, shuffle=False)
     return [ordered[i] for i in sorted(places.tolist())]
+
+
+def _ascending(nodes: Iterable[int]) -> Sequence[int]:
+    # A range is ascending already and may be long: it is never spelled out.
+    return nodes if isinstance(nodes, range) else sorted(nodes)
 
 
 def to_arrays(weights: Floats) -> ArrayRecord:

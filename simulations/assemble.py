@@ -15,6 +15,7 @@ from tinyfleet.networks import NETWORKS, named_network
 from tinyfleet.server import algorithms, meta
 from tinyfleet.server.flowers_own import Strategy, flowers_own
 from tinyfleet.server.meta import Schedule
+from tinyfleet.server.select import Selection, read_selection
 from tinyfleet.simulations.datasets.characters import find_characters
 from tinyfleet.simulations.datasets.omniglot import CharacterImages
 from tinyfleet.simulations.evaluation import Judge, accuracy, mean_squared_error
@@ -53,6 +54,7 @@ class Setup:
         test: judges the result, once.
         provenance: where the data of each part come from.
         fingerprints: what tells the data of each part from any others.
+        selection: what chooses who trains; None where they are drawn.
     """
 
     study: Study
@@ -63,6 +65,7 @@ class Setup:
     test: Judge
     provenance: Mapping[str, str]
     fingerprints: Mapping[str, str]
+    selection: Selection | None = None
 
 
 def assemble(study: Study, machine: Machine) -> Setup:
@@ -97,6 +100,7 @@ def assemble(study: Study, machine: Machine) -> Setup:
         replace(judge, family=test, tasks=study.tasks),
         {name: part.provenance for name, part in parts.items()},
         {name: part.fingerprint for name, part in parts.items()},
+        read_selection(study.select) if study.select else None,
     )
     # Built once in vain, so that settings which no strategy takes are refused before a run begins.
     strategy_of(setup, 1)
@@ -105,7 +109,7 @@ def assemble(study: Study, machine: Machine) -> Setup:
 
 
 def _devices_per_node(study: Study) -> int:
-    if study.per_round:
+    if study.per_round or study.select:
         return 1
     return max(1, min(DEVICES_PER_NODE, study.devices // DEVICES_PER_NODE))
 

@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tinyfleet.cli import INTERRUPTED
 from tinyfleet.errors import StudyError
+from tinyfleet.server.select import named_selections
 from tinyfleet.simulations import journal, mixed, run
 from tinyfleet.simulations.assemble import Machine
-from tinyfleet.simulations.bench import device, simulation
+from tinyfleet.simulations.bench import device, graph, simulation
+from tinyfleet.simulations.choosing import NAME
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.report import mixed_table, result_table, write_report
+from tinyfleet.simulations.report import left_out_table, mixed_table, result_table, write_report
 from tinyfleet.simulations.run_folder import read_mixed
 from tinyfleet.simulations.study import (
     APPS,
@@ -57,6 +59,13 @@ TestData = Annotated[
     str | None,
     typer.Option(help="Data to test on; what it holds is kept out of training.", metavar="FILE"),
 ]
+Select = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Query that chooses who trains: {', '.join(named_selections())}, or a .rq file.",
+        metavar="NAME|FILE",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Threads; all cores when not given.")]
 Chunk = Annotated[
     int | None,
@@ -84,6 +93,7 @@ def simulate(
     network: NetworkFile = None,
     data: Data = None,
     test_data: TestData = None,
+    select: Select = None,
     workers: Workers = None,
     chunk: Chunk = None,
     out: Out = None,
@@ -107,6 +117,7 @@ def simulate(
         "network": network,
         "data": data,
         "test_data": test_data,
+        "select": select,
     }
     said = {key: value for key, value in given.items() if value is not None}
     machine = Machine(workers, chunk)
@@ -211,7 +222,7 @@ def demo(out: Out = None) -> None:
     """
     shots = (0, 1, 2, 4, 8)
     study = complete({"app": "characters", "rounds": 1500, "tasks": 300, "shots": shots}, "demo")
-    show_demo(study, out or _new_folder("demo"), mixed.Mix())
+    show_demo(study, out or _new_folder("demo"), mixed.DEMO)
 
 
 def show_demo(study: Study, folder: Path, mix: mixed.Mix) -> None:
@@ -233,12 +244,14 @@ def show_demo(study: Study, folder: Path, mix: mixed.Mix) -> None:
     else:
         with (
             _interruptible(f"all but the mixed fleet is in {report.resolve()}"),
-            _progress({mixed.NAME: "mixed fleet"}) as listen,
+            _progress({NAME: "mixed fleet"}) as listen,
         ):
             mixed.go_on(folder, mix, machine, listen)
         write_report(folder)
         if (told := read_mixed(folder)) is not None:
             Console().print(mixed_table(told))
+            if told.choices is not None:
+                Console().print(left_out_table(told.choices))
     typer.echo(f"report: {report.resolve()}")
 
 
@@ -252,3 +265,4 @@ def _bench() -> None:
 
 bench.command("simulation")(simulation.command)
 bench.command("device")(device.command)
+bench.command("graph")(graph.command)

@@ -27,6 +27,7 @@ from tinyfleet.messages import Floats
 RUN, ROUNDS, WEIGHTS, RESULT = "run.json", "rounds.jsonl", "weights.npy", "result.json"
 CHECKPOINT, EXAMPLE = "checkpoint.npz", "example.npz"
 MIXED, MIXED_WEIGHTS = "mixed.json", "mixed.npy"
+GRAPH, MIXED_GRAPH = "graph", "mixed-graph"
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
@@ -169,6 +170,28 @@ def read_state(folder: Path, parameters: int) -> State:
         )
     done, communicated, sent, journal = (int(n) for n in numbers)
     return State(done, weights, communicated, sent, journal)
+
+
+def read_lines(folder: Path, state: State) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the rounds up to where the run in `folder` stands.
+
+    Raises:
+        StudyError: the journal is damaged or shorter than `state` says.
+    """
+    path = folder / ROUNDS
+    left = state.journal
+    with _translated(path), path.open("rb") as file:
+        while left > 0:
+            line = file.readline(left)
+            left -= len(line)
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                raise StudyError(
+                    f"{path}: expected whole lines, got a cut or damaged one: {error}; "
+                    "start the run anew in another folder"
+                ) from None
+            yield values
 
 
 def to_json(values: Any, indent: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """Turns the folder of a finished run into one page that explains it, and into a terminal table."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tinyfleet.atomic import write_atomically
 from tinyfleet.simulations import published
+from tinyfleet.simulations.choices import Choices
 from tinyfleet.simulations.comparison import (
     METHODS,
     NOTHING,
@@ -86,8 +87,10 @@ def render(run: Run) -> str:
         network=settings.fields("network").text("name"),
         checksum=settings.fields("network").text("checksum"),
         board=BOARD,
+        spans=spans,
         mixed=run.mixed,
         mixed_lines=tuple(_mixed(run.mixed)) if run.mixed else (),
+        choices=run.mixed.choices if run.mixed else None,
         costs=tuple(_costs(run)),
         data=[
             (part, settings.fields("data").text(part)) for part in ("train", "validation", "test")
@@ -150,22 +153,50 @@ def _blocks(comparison: Comparison) -> str:
 
 def mixed_table(mixed: Mixed) -> Table:
     """Return how a mixed fleet went on as a table for the terminal; firmware's rows stand out."""
-    first, last = mixed.rounds[0], mixed.rounds[-1]
     table = Table(
         title=escape(f"mixed fleet, broker: {mixed.broker}"), caption=escape(mixed.verdict)
     )
     table.add_column("device", justify="right")
     table.add_column("computed by")
-    table.add_column(f"loss, round {first} → {last}", justify="right")
+    table.add_column("rounds", justify="right")
+    table.add_column("loss, first → last", justify="right")
     for device in mixed.devices:
-        losses = (_loss(device.losses.get(number, math.nan)).text for number in (first, last))
+        learned = sorted(device.losses)
+        losses = (_loss(device.losses[number]).text for number in (learned[0], learned[-1]))
         table.add_row(
             str(device.number),
             escape(device.computed_by),
+            str(len(learned)),
             " → ".join(losses),
             style="bold cyan" if device.firmware else None,
         )
     return table
+
+
+def left_out_table(choices: Choices) -> Table:
+    """Return why devices were left out of rounds as a table for the terminal."""
+    table = Table(title=escape(f"who trains: query {choices.name}, and why others did not"))
+    table.add_column("device", justify="right")
+    table.add_column("left out because")
+    table.add_column("rounds", justify="right")
+    for (device, reason), rounds in choices.reasons().items():
+        table.add_row(str(device), escape(reason), spans(rounds))
+    return table
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Write ascending whole numbers for a person.
+
+    >>> spans([3, 5, 6, 7, 9])
+    '3, 5-7, 9'
+    """
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
 
 
 def _mixed(mixed: Mixed) -> Iterator[Line]:

@@ -20,6 +20,7 @@ from tinyfleet.errors import StudyError, TrainingError
 from tinyfleet.messages import Floats
 from tinyfleet.server import app
 from tinyfleet.server.grid import FleetGrid
+from tinyfleet.server.strategy import MetaStrategy
 from tinyfleet.simulations import journal
 from tinyfleet.simulations.assemble import (
     Machine,
@@ -31,6 +32,7 @@ from tinyfleet.simulations.assemble import (
 from tinyfleet.simulations.evaluation import Estimate, Judge
 from tinyfleet.simulations.example import example_of
 from tinyfleet.simulations.journal import Journal, State, read_json, read_state, write_json
+from tinyfleet.simulations.selecting import Selecting, selecting
 from tinyfleet.simulations.study import Study, study_from, study_to_dict
 from tinyfleet.weights import save_weights
 
@@ -79,10 +81,10 @@ def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
     study = study_from(described.get("study"), f"{path}: study")
     setup = assemble(study, machine)
     now = _describe(setup, "")
-    for key in ("tinyfleet", "numpy", "network", "fingerprints"):
-        if described.get(key) != json.loads(journal.to_json(now[key])):
+    for key in ("tinyfleet", "numpy", "network", "fingerprints", "selection"):
+        if described.get(key) != json.loads(journal.to_json(now.get(key))):
             raise StudyError(
-                f"{path}: {key}: the run began with {described.get(key)}, got {now[key]}; "
+                f"{path}: {key}: the run began with {described.get(key)}, got {now.get(key)}; "
                 "go on where it began, or start anew"
             )
     fresh = State(0, setup.network.init(study.seed))
@@ -94,7 +96,8 @@ def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
 def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
     with Journal(folder, state) as book:
         if state.round < setup.study.rounds:
-            _rounds(setup, book, listen)
+            with selecting(setup, folder, state) as chosen:
+                _rounds(setup, book, chosen, listen)
         final = book.state
         if (final.weights == setup.network.init(setup.study.seed)).all():
             raise TrainingError(
@@ -112,7 +115,7 @@ def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
     return folder
 
 
-def _rounds(setup: Setup, book: Journal, listen: Listener) -> None:
+def _rounds(setup: Setup, book: Journal, chosen: Selecting | None, listen: Listener) -> None:
     study, before = setup.study, book.state
     every = max(1, study.rounds // study.evaluations)
     sparse = study.strategy == "tinymetafed" and study.share < 1.0
@@ -134,13 +137,18 @@ def _rounds(setup: Setup, book: Journal, listen: Listener) -> None:
         score = None
         if end.number % every == 0 or end.number == study.rounds:
             score = setup.validation.estimate(end.weights, _main_shots(study), 1).mean
-        book.record(_line(setup, now, end, score), now)
+        line = _line(setup, now, end, score)
+        book.record({**line, **chosen.end(end)} if chosen else line, now)
         loss = tally.loss if tally else math.nan
         listen(Progress("train", end.number, study.rounds, loss, score))
 
+    grid = FleetGrid(chosen.fleet if chosen else setup.fleet, setup.devices_per_node)
+    strategy = strategy_of(setup, before.round + 1)
+    if chosen and isinstance(strategy, MetaStrategy):
+        strategy.choose = chosen.choose(grid)
     app.run(
-        FleetGrid(setup.fleet, setup.devices_per_node),
-        strategy_of(setup, before.round + 1),
+        grid,
+        strategy,
         before.weights,
         study.rounds - before.round,
         train_config=train_config(setup),
@@ -194,6 +202,7 @@ def _describe(setup: Setup, command: str) -> dict[str, Any]:
         },
         "data": dict(setup.provenance),
         "fingerprints": dict(setup.fingerprints),
+        **({"selection": asdict(setup.selection)} if setup.selection else {}),
     }
 
 

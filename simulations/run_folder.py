@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.errors import StudyError
+from tinyfleet.simulations.choices import Choices, choices_from
 from tinyfleet.simulations.evaluation import Estimate
 
 Numbers = NDArray[np.float64]
@@ -60,6 +61,13 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise self._refuse(name, "a whole number, 0 or more")
         return value
+
+    def counts(self, name: str) -> tuple[int, ...]:
+        """Return a list of whole numbers, 0 or more."""
+        value = self.values.get(name)
+        if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
+            raise self._refuse(name, "a list of whole numbers")
+        return tuple(value)
 
     def fields(self, name: str) -> "Fields":
         """Return an object."""
@@ -196,6 +204,7 @@ class Mixed:
         devices: ascending.
         weights_sha256: of what they learned.
         simulation_sha256: of what the same rounds in simulation learned.
+        choices: who was chosen by which query; None where all took part.
     """
 
     broker: str
@@ -203,6 +212,7 @@ class Mixed:
     devices: tuple[MixedDevice, ...]
     weights_sha256: str
     simulation_sha256: str
+    choices: Choices | None
 
     @property
     def verdict(self) -> str:
@@ -268,6 +278,7 @@ def read_mixed(folder: Path) -> Mixed | None:
         devices=tuple(_mixed_device(number, updates[number]) for number in sorted(updates)),
         weights_sha256=fields.text("weights_sha256"),
         simulation_sha256=fields.text("simulation_sha256"),
+        choices=choices_from(fields.fields("selection")) if fields.has("selection") else None,
     )
 
 

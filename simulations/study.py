@@ -69,6 +69,7 @@ class Study:
         passes: numbers of passes over the support that validation chooses from, besides one.
         rates: rates of fine-tuning that validation chooses from, besides that of the training.
         evaluations: points of the learning curve.
+        select: what chooses who trains: a query of the library by name, or a .rq file; "" draws.
     """
 
     app: str
@@ -101,6 +102,7 @@ class Study:
     passes: tuple[int, ...] = (2, 4, 8)
     rates: tuple[float, ...] = ()
     evaluations: int = 40
+    select: str = ""
 
     def __post_init__(self) -> None:
         for name, expected, good in (*self._names(), *self._counts(), *self._sizes()):
@@ -112,6 +114,8 @@ class Study:
         yield "strategy", f"one of {', '.join(STRATEGIES)}", self.strategy in STRATEGIES
         yield "setting", f"one of {', '.join(SETTINGS)}", self.setting in SETTINGS
         yield "local_start", f"one of {', '.join(STARTS)}", self.local_start in STARTS
+        ours = not (self.select and self.strategy.startswith("flower-"))
+        yield "select", '"" with a strategy of Flower\'s, which chooses by its own', ours
 
     def _counts(self) -> Iterator[_Rule]:
         for name in ("devices", "rounds", "support", "evaluations"):
@@ -229,6 +233,9 @@ def locate_files(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         name = found.get(key)
         if isinstance(name, str) and name not in NETWORKS:
             found[key] = str((folder / name).absolute())
+    query = found.get("select")
+    if isinstance(query, str) and query.endswith(".rq"):
+        found["select"] = str((folder / query).absolute())
     return found
 
 

@@ -41,9 +41,9 @@ def context(**node_config: int | str) -> Context:
     return Context(1, 1, {**node_config}, RecordDict(), {})
 
 
-def message(grid: FleetGrid, kind: str = "train", share: float = 1.0) -> Message:
+def message(grid: FleetGrid, kind: str = "train", share: float = 1.0, **more: list[int]) -> Message:
     config = envelope.assignment_to_config(Assignment(3, PHI, ONLINE, share=share))
-    record = ConfigRecord({**config, "weighting": "examples"})
+    record = ConfigRecord({**config, "weighting": "examples", **more})
     content = RecordDict({"arrays": to_arrays(PHI), "config": record})
     return grid.create_message(content, kind, 0, "3")
 
@@ -61,6 +61,20 @@ def test_a_client_app_answers_as_the_grid_does(name: str, kind: str, share: floa
         assert got.error == expected.error
     else:
         assert got.content == expected.content
+
+
+@pytest.mark.parametrize("chosen", [[9, 4, 77], [5], [], [6]])
+def test_only_the_chosen_devices_of_a_node_learn(chosen: list[int]) -> None:
+    fleet = LineFleet(devices=(4, 5, 9), spread=3)
+    grid = FleetGrid(fleet, devices_per_node=3)
+    [expected] = grid.send_and_receive([message(grid, devices=chosen)])
+    asked = sorted({4, 5, 9} & set(chosen))
+
+    got = client_app(lambda *_: nullcontext(fleet))(message(grid, devices=chosen), context())
+
+    assert [sorted(call) for call in fleet.calls if call] == [asked] * (2 if asked else 0)
+    assert got.has_error() == expected.has_error() == (not asked)
+    assert asked == [] or got.content == expected.content
 
 
 def test_a_node_knows_its_place() -> None:

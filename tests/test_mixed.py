@@ -201,12 +201,13 @@ def test_a_device_that_gives_no_update_is_named(tmp_path: Path) -> None:
         + '[[layer]]\nkind = "dense"\noutputs = 1\n'
     )
     finished(tmp_path / "run", network=str(wide), rounds=1, training={"rate": 1e-4})
+    mix = Mix(simulated=1, boards=1, rounds=1, select="available")  # whether it fits or not
 
     with (
         nothing_left_running(),
         pytest.raises(BrokerError, match="none of 1 in 120 s; refused: 1 refused-by-gateway"),
     ):
-        go_on(tmp_path / "run", Mix(1, 1, 1), Machine(), lambda _: None)
+        go_on(tmp_path / "run", mix, Machine(), lambda _: None)
 
 
 def test_other_bytes_than_in_simulation_are_an_error_that_is_written_down(tmp_path: Path) -> None:
