@@ -27,9 +27,10 @@ def describe(file: str) -> ModelDescription:
     if file in NETWORKS and not Path(file).exists():
         return describe_network(NETWORKS[file]())
     if not Path(file).is_file():
+        got = "a folder" if Path(file).is_dir() else "no such file"
         raise DescriptionError(
             f"{file}: expected a .tflite file, a network's .toml file, or one of "
-            f"{', '.join(NETWORKS)}, got no such file"
+            f"{', '.join(NETWORKS)}, got {got}"
         )
     return read_model(file)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, LifoQueue
 from threading import BoundedSemaphore
-from time import monotonic
+from time import monotonic, sleep
 from typing import IO, Any, Literal
 
 from tinyfleet.errors import QueryError
@@ -27,7 +27,8 @@ OPENING = 120.0
 """Seconds that a worker may take to open a snapshot."""
 
 _PROGRAM = Path(__file__).with_name("evaluator.py")
-_RETRIES = 3
+_RETRIES = 10
+_PAUSE = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -153,19 +154,22 @@ class _Worker:
             if "failed" not in header:
                 self.version = snapshot.version
                 return
+            sleep(_PAUSE)
         raise QueryError(f"{snapshot.path}: expected a graph, got {header['failed']:.200}")
 
-    def answer(self, question: Question) -> Answer:
-        """Evaluate a query.
+    def answer(self, question: Question) -> Answer | None:
+        """Evaluate a query; None where files of the snapshot are gone, and it must be opened anew.
 
         Raises:
             QueryError: it is malformed, or takes too long or too much memory.
         """
         order = {**asdict(question), "prefixes": dict(PREFIXES)}
         header, body = self._ask(order, question.seconds)
-        for problem, expected in (("refused", "SPARQL 1.1"), ("failed", "an answer")):
-            if problem in header:
-                raise QueryError(f"expected {expected}, got {_line(header[problem])}")
+        if "refused" in header:
+            raise QueryError(f"expected SPARQL 1.1, got {_line(header['refused'])}")
+        if "failed" in header:
+            self.version = None
+            return None
         return as_answer(question, header, body)
 
     def _ask(self, order: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:

@@ -48,8 +48,8 @@ Bindings = Mapping[str, Term | Sequence[Term]]
 
 NOTHING: Bindings = {}
 
-BATCH = 250
-"""Devices that one update writes when many of a kind are registered."""
+BATCH = 2000
+"""Devices that one update registers when many of a kind come."""
 
 
 class FleetGraph:
@@ -136,7 +136,10 @@ class FleetGraph:
     def register_kind(
         self, model: Mapping[str, Any], values: Iterable[Mapping[str, str]]
     ) -> Iterator[int]:
-        """Write the Thing Descriptions of many devices of one kind, some hundreds in an update.
+        """Write the Thing Descriptions of many devices of one kind, `BATCH` at a time.
+
+        Descriptions are written before an update registers their devices. Killed between the two,
+        the graph has descriptions of devices that it does not know; do it again.
 
         Args:
             model: their Thing Model: a description with placeholders such as `{{NUMBER}}`.
@@ -152,12 +155,14 @@ class FleetGraph:
         kind = read_kind(model)
         done = 0
         for batch in batched(values, BATCH):
-            entries = [kind.entry(one, f"d{number}b") for number, one in enumerate(batch)]
+            entries = [kind.entry(one) for one in batch]
             with self._lock:
-                for device in known_of(self._store, [entry.device for entry in entries]):
+                devices = [entry.device for entry in entries]
+                for device in (*known_of(self._store, devices), *_twice(devices)):
                     raise DescriptionError(
                         f"{device}: expected a new device, got one that is there"
                     )
+                self._store.extend(registration.described(entries))
                 insert, change = registration.put_new(entries, datetime.now(UTC))
                 counts = counts_after(self._store, change)
                 first = entries[0]
@@ -366,6 +371,10 @@ def _forget_model(model: str) -> list[str]:
 
 def _bound(text: str, bindings: Bindings) -> str:
     return bind(text, bindings) if bindings else text
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def batched(values: Iterable[Mapping[str, str]], size: int) -> Iterator[list[Mapping[str, str]]]:

@@ -96,7 +96,8 @@ def _kinds(found: Matches, titles: Mapping[str, str]) -> Iterator[tuple[str, ...
     for device, _, reason in {(r.device, r.model, r.reason) for r in found.refusals.examples}:
         reasons[device][reason] += 1
     for device in sorted(found.devices, key=lambda device: (-fits[device], titles[device])):
-        why = ", ".join(f"{reason} {count}" for reason, count in reasons[device].most_common())
+        told = sorted(reasons[device].items(), key=lambda item: (-item[1], item[0]))
+        why = ", ".join(f"{reason} {count}" for reason, count in told)
         count = f"{fits[device]} of {len(found.models)}"
         yield _called(found, titles, device), count, why
 

@@ -41,7 +41,7 @@ def things_in(place: Path) -> Graph:
         place: a `.ttl` file, a `.jsonld` or `.json` file of one Thing Description, or a folder.
 
     Raises:
-        DescriptionError: a file cannot be read, or none describes a device.
+        DescriptionError: a file cannot be read, or none describes a device that has an IRI.
     """
     graph = _all(_thing(path) for path in _files(place, THINGS))
     if not _devices(graph):
@@ -58,7 +58,7 @@ def models_in(place: Path, watch: Watch = iter) -> Graph:
         watch: is given the files to read.
 
     Raises:
-        DescriptionError: a file cannot be read, or none describes a model.
+        DescriptionError: a file cannot be read, or none describes a model that has an IRI.
     """
     graph = _all(_model(path) for path in watch(_files(place, MODELS)))
     if not _models(graph):
@@ -109,11 +109,19 @@ def _model_blocks(models: Graph, model: str) -> list[str]:
 
 def _devices(graph: Graph) -> list[str]:
     kinds = (S3N.SmartSensor, TD.Thing)
-    return sorted({str(own) for kind in kinds for own in graph.subjects(RDF.type, kind)})
+    return _named("device", (own for kind in kinds for own in graph.subjects(RDF.type, kind)))
 
 
 def _models(graph: Graph) -> list[str]:
-    return sorted({str(own) for own in graph.subjects(RDF.type, NNET.NeuralNetwork)})
+    return _named("model", graph.subjects(RDF.type, NNET.NeuralNetwork))
+
+
+def _named(kind: str, found: Iterable[Node]) -> list[str]:
+    """Return IRIs, ascending, each once."""
+    named = set(found)
+    if any(isinstance(own, BNode) for own in named):
+        raise DescriptionError(f"{kind}: expected an IRI of its own, got a blank node; give it one")
+    return sorted(map(str, named))
 
 
 def _files(place: Path, endings: tuple[str, ...]) -> list[Path]:

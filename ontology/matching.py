@@ -4,6 +4,7 @@ All devices of one profile have the same answers. So one device of each is compa
 in one query, and the others are filled in as the answers are read.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def match(
         limits: what an inference may take.
 
     Raises:
-        DescriptionError: the graph has no such model or device.
+        DescriptionError: the graph has no such model or device, or a limit is no number.
     """
     called = _models(graph, model)
     devices = _devices(graph, device)
@@ -147,6 +148,8 @@ def match(
     if model is not None:
         asked["model"] = URIRef(model)
     for name, limit in (("latest", limits.latency), ("dearest", limits.energy)):
+        if limit is not None and math.isnan(limit):
+            raise DescriptionError("limits: expected seconds and joules, got nan")
         if limit is not None:
             asked[name] = rdflib.Literal(float(limit))
 

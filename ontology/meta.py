@@ -34,6 +34,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import pyoxigraph
 from rdflib import URIRef
 
 from tinyfleet.errors import DescriptionError
@@ -115,6 +116,19 @@ def read_meta(path: str | Path) -> Meta:
     )
 
 
+def is_iri(text: str) -> bool:
+    """Return whether `text` is an absolute IRI.
+
+    >>> is_iri("https://example.org/a"), is_iri("https://example.org/a b"), is_iri("x:%zz")
+    (True, False, False)
+    """
+    try:
+        pyoxigraph.NamedNode(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _section(
     table: dict[str, Any], name: str, readers: Mapping[str, Callable[[Any], Any]], place: str
 ) -> dict[str, Any]:
@@ -173,7 +187,7 @@ def _sensor(name: str) -> URIRef:
     if name.lower() in known:
         return SOSA_EXTEND[known[name.lower()]]
     expanded = PREFIXES[prefix] + local if colon and prefix in PREFIXES else name
-    if not colon or any(c in '<>"{}|^`\\' or c <= " " for c in expanded):
+    if not is_iri(expanded):
         raise ValueError(f"of each one of {', '.join(SENSORS)}, or an IRI")
     return URIRef(expanded)
 

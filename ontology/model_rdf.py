@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyoxigraph
 from rdflib import RDF, RDFS, SSN, XSD, Graph, Literal, URIRef
 
-from tinyfleet.ontology.meta import Meta
+from tinyfleet.ontology.meta import Meta, is_iri
 from tinyfleet.ontology.vocabulary import (
     NNET,
     PREFIXES,
@@ -112,8 +112,8 @@ def _part(own: URIRef, *words: object) -> URIRef:
 
 def _place(text: str) -> URIRef | str:
     """Return an address as an IRI, anything else as text."""
-    plain = not any(c in '<>"{}|^`\\' or c <= " " for c in text)
-    return URIRef(text) if plain and text.startswith(("http://", "https://", "urn:")) else text
+    address = text.startswith(("http://", "https://", "urn:")) and is_iri(text)
+    return URIRef(text) if address else text
 
 
 def _ram(model: "ModelDescription", meta: Meta) -> int:

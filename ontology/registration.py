@@ -101,18 +101,30 @@ def put(
 
 
 def put_new(entries: Iterable[Entry], now: datetime) -> tuple[str, Counter[Count]]:
-    """Return what writes descriptions that were not there, and what they add to the counts."""
+    """Return what registers devices that were not there, and what they add to the counts.
+
+    Their descriptions are in the graph already: see `described`.
+    """
     moment = instant(now)
-    graphs, index, sources = [], [], []
+    index, sources = [], []
     change: Counter[Count] = Counter()
     for entry in entries:
-        graphs.append(block(entry.device, entry.statements))
         index += index_lines(entry)
         sources += source_lines(entry, moment, moment, None)
         profile = entry.profile.iri if entry.profile else None
         change.update(counts_of(Known(moment, profile, entry.gateway, False, None)))
-    blocks = [*graphs, block(str(INDEX), index), block(str(SOURCES), sources)]
+    blocks = [block(str(INDEX), index), block(str(SOURCES), sources)]
     return f"INSERT DATA {{ {' '.join(blocks)} }}", change
+
+
+def described(entries: Iterable[Entry]) -> str:
+    """Return the descriptions' own triples as N-Quads."""
+    lines = []
+    for entry in entries:
+        end = f" {written(URIRef(entry.device))} .\n"
+        text = " .\n".join(entry.statements)
+        lines.append(text.replace(" .\n", end) + end)
+    return "".join(lines)
 
 
 def retire(device: str, known: Known) -> list[str]:

@@ -47,6 +47,18 @@ class Remote:
         kind, body = self._post(self._query, [("query", self._declared + text)])
         return Result.parse(BytesIO(body), content_type=kind)
 
+    def extend(self, quads: str) -> None:
+        """Add N-Quads.
+
+        Raises:
+            QueryError: the endpoint cannot be reached, or refuses them.
+        """
+        graphs: dict[str, list[str]] = {}
+        for quad in ox.parse(quads, format=ox.RdfFormat.N_QUADS):
+            graphs.setdefault(str(quad.graph_name), []).append(str(quad.triple))
+        blocks = (f"GRAPH {name} {{ {' . '.join(lines)} }}" for name, lines in graphs.items())
+        self.update(f"INSERT DATA {{ {' '.join(blocks)} }}")
+
     def answer(self, question: Question) -> Answer:
         """Return what a query of others finds; what the endpoint found is cut to the limit here.
 

@@ -59,9 +59,17 @@ def select(store: Store, text: str, limit: int, timeout: float) -> Rows:
 
 
 def rows_of(result: Result) -> Iterator[Row]:
-    """Yield the rows of a SELECT's result as they are read."""
-    for row in result:
-        yield tuple(cast("Iterable[Node | None]", row))
+    """Yield the rows of a SELECT's result as they are read.
+
+    Raises:
+        QueryError: the disk cannot be read, or another process took a file away.
+    """
+    try:
+        for row in result:
+            yield tuple(cast("Iterable[Node | None]", row))
+    except (OSError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise QueryError(f"the graph's store: expected it to answer, got {told}") from None
 
 
 def limited(text: str, limit: int) -> str:

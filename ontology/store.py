@@ -6,9 +6,11 @@ slower, and rdflib falls back to it silently where a store declines.
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from time import sleep
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,6 +28,9 @@ from tinyfleet.ontology.vocabulary import PREFIXES
 LOG = 64 * 2**20
 """Characters of updates after which the log is flushed, lest whoever opens the graph reads more."""
 
+TRIES, PAUSE = 10, 0.05  # seconds
+"""How often, and when, a directory is opened again that another process writes."""
+
 Done = TypeVar("Done")
 _PREFIXES = dict(PREFIXES)
 
@@ -40,6 +45,9 @@ class Store(Protocol):
 
     def update(self, text: str) -> None:
         """Do all of an update, or nothing of it."""
+
+    def extend(self, quads: str) -> None:
+        """Add N-Quads, fast; when the process is killed, some of them may be there."""
 
     def answer(self, question: Question) -> Answer:
         """Return what a query of others finds, within its limits."""
@@ -70,10 +78,10 @@ def open_store(place: Path | str | None, *, read_only: bool = False) -> Store:
 def _open_directory(place: Path, *, read_only: bool) -> "Local":
     try:
         if read_only:
-            return Local(ox.Store.read_only(str(place)), place, read_only=True)
+            return Local(_beside(place), place, read_only=True)
         place.mkdir(parents=True, exist_ok=True)
         return Local(ox.Store(str(place)), place)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if "LOCK" in str(error):
             raise QueryError(
                 f"{place}: expected a graph that no other process has, got one in use; "
@@ -83,6 +91,15 @@ def _open_directory(place: Path, *, read_only: bool) -> "Local":
             f"{place}: expected a graph's directory, got none that can be "
             f"{'read' if read_only else 'used'} ({_line(error)})"
         ) from None
+
+
+def _beside(place: Path) -> ox.Store:
+    """Open a directory to read only; whoever writes it may take a file away meanwhile."""
+    for _ in range(TRIES):
+        with suppress(RuntimeError):
+            return ox.Store.read_only(str(place))
+        sleep(PAUSE)
+    return ox.Store.read_only(str(place))
 
 
 @dataclass
@@ -123,6 +140,17 @@ class Local:
             if self._unflushed > LOG:
                 self.flush()
 
+    def extend(self, quads: str) -> None:
+        """Add N-Quads, fast; when the process is killed, some of them may be there.
+
+        Raises:
+            QueryError: they are malformed, the graph is read only, or the disk is full.
+        """
+        with self._writing:
+            parsed = ox.parse(quads, format=ox.RdfFormat.N_QUADS)
+            _translated(lambda: self.oxigraph.bulk_extend(parsed))
+            self._writes += 1
+
     def answer(self, question: Question) -> Answer:
         """Return what a query of others finds, evaluated in a process apart.
 
@@ -131,9 +159,13 @@ class Local:
         """
         worker = self._evaluators.take(question.seconds)
         try:
-            with self._writing:  # nothing is written while the worker opens what is there
-                worker.open(self._snapshot())
-            return worker.answer(question)
+            for _ in range(2):
+                with self._writing:  # nothing is written while the worker opens what is there
+                    worker.open(self._snapshot())
+                answer = worker.answer(question)
+                if answer is not None:
+                    return answer
+            raise QueryError("the graph's store: expected it to answer, got files that change")
         finally:
             self._evaluators.give(worker)
 

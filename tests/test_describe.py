@@ -132,6 +132,7 @@ def test_turtle_keeps_every_digit_and_is_the_same_each_time(model: Path, tmp_pat
         ("name = 3", "name: expected a printable text in quotes, got 3"),
         ('category = "Guessing"', "category: expected one of Classification"),
         ('sensors = ["nose"]', "sensors: expected of each one of Accelerometer"),
+        ('sensors = ["x:%zz"]', "sensors: expected of each one of Accelerometer"),
         ("[ram]\nbytes = 5", "ram: expected both bytes and tool, got only bytes"),
         ("[limits]\nlatency = -1", "limits: latency: expected a number above 0, got -1"),
         ("[metrics]\nf1 = nan", "metrics: expected a finite number"),
@@ -163,7 +164,7 @@ def test_the_meta_file_in_the_documents_can_be_read(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_with_what_else_there_is(tmp_path: Path) -> None:
     with pytest.raises(DescriptionError, match="or one of characters, characters-mcu"):
         describe(str(tmp_path / "none"))
-    with pytest.raises(DescriptionError, match="got no such file"):
+    with pytest.raises(DescriptionError, match="got a folder"):
         describe(str(tmp_path))
 
 

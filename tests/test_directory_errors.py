@@ -1,20 +1,20 @@
 """W3C WoT Discovery, errors and validation, each by its name; and what is never let in."""
 
+import asyncio
 import json
 import re
-import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from directories import ORIGIN, PATCH, TD, Asked, directory, thing
+from typer.testing import CliRunner
 
-from tinyfleet.errors import ConfigError
+from tinyfleet.cli import make_app
+from tinyfleet.errors import ConfigError, FleetError
 from tinyfleet.server.directory.access import MAXIMUM_BYTES, Access, Gate, read_token
 from tinyfleet.server.directory.directory import Limits
 from tinyfleet.server.directory.serve import Served
@@ -169,18 +169,44 @@ def test_a_body_whose_length_nobody_said_is_refused_where_it_passes_the_limit(as
 
 def test_a_body_that_never_ends_is_not_waited_for() -> None:
     async def waits() -> Any:
-        await anyio.sleep_forever()
+        await asyncio.sleep(60)
 
     told: list[Any] = []
 
     async def take(message: Any) -> None:
         told.append(message)
 
-    gate = Gate(waits, Access(), seconds=0.01)
+    async def unreached(*_: Any) -> None:
+        raise AssertionError
+
     scope = {"type": "http", "method": "PUT", "path": HERE, "headers": []}
-    anyio.run(gate, scope, waits, take)
+    asyncio.run(Gate(unreached, Access(), seconds=0.01)(scope, waits, take))
 
     assert told[0]["status"] == 408
+
+
+def test_whoever_is_not_answered_before_the_directory_stops_is_told() -> None:
+    told: list[Any] = []
+
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def nothing() -> Any:
+        return {"type": "http.request"}
+
+    async def take(message: Any) -> None:
+        told.append(message)
+
+    async def cut_short() -> None:
+        scope = {"type": "http", "method": "GET", "path": HERE, "headers": []}
+        asking = asyncio.create_task(Gate(never, Access())(scope, nothing, take))
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asking
+
+    asyncio.run(cut_short())
+
+    assert (told[0]["status"], json.loads(told[1]["body"])["status"]) == (503, 503)
 
 
 def test_pages_of_other_sites_cannot_write(asked: Asked) -> None:
@@ -271,10 +297,11 @@ def test_openapi_names_each_operation_once_and_what_it_refers_to(asked: Asked) -
 def test_the_command_refuses_in_one_line(
     tmp_path: Path, options: list[str], code: int, said: str
 ) -> None:
-    program = Path(sysconfig.get_path("scripts")) / "tinyfleet"
-    command = [str(program), "directory", "serve", "--graph", str(tmp_path), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = ["directory", "serve", "--graph", str(tmp_path / "graph"), *options]
+    done = CliRunner().invoke(make_app(["directory"]), command)
 
-    assert done.returncode == code
-    assert said in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert isinstance(done.exception, FleetError)
+    assert done.exception.exit_code == code
+    assert said in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not done.stdout

@@ -7,6 +7,9 @@ from graph_things import counts, fitting, iri, model, quads, thing
 
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.graph import BATCH, FleetGraph
+from tinyfleet.ontology.kinds import read_kind
+from tinyfleet.ontology.registration import described
+from tinyfleet.ontology.store import open_store
 
 KIND = thing("{{NUMBER}}", gateway="{{GATEWAY}}")
 
@@ -36,9 +39,9 @@ def test_each_device_is_as_if_it_had_come_alone() -> None:
 
 def test_thousands_come_in_batches() -> None:
     with FleetGraph.open() as graph:
-        told = list(graph.register_kind(KIND, values(*range(2 * BATCH + 1))))
-        assert told == [BATCH, 2 * BATCH, 2 * BATCH + 1]
-        assert counts(graph) == {"devices": 2 * BATCH + 1}
+        told = list(graph.register_kind(KIND, values(*range(BATCH + 1))))
+        assert told == [BATCH, BATCH + 1]
+        assert counts(graph) == {"devices": BATCH + 1}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,24 @@ def test_a_device_that_is_there_is_not_written_over() -> None:
         with pytest.raises(DescriptionError, match="expected a new device"):
             list(graph.register_kind(KIND, values(1, 2)))
         assert quads(graph) == before
+
+
+def test_one_device_does_not_come_twice_at_once() -> None:
+    with FleetGraph.open() as graph:
+        with pytest.raises(DescriptionError, match="expected a new device"):
+            list(graph.register_kind(KIND, values(1, 1)))
+        assert quads(graph) == 0
+
+
+def test_what_was_cut_short_is_completed_by_the_same_call_again() -> None:
+    store = open_store(None)
+    store.extend(described([read_kind(KIND).entry(values(1)[0])]))
+    with FleetGraph(store) as graph, FleetGraph.open() as whole:
+        assert counts(graph) == {}
+        for one in (graph, whole):
+            list(one.register_kind(KIND, values(1, 2)))
+        assert counts(graph) == {"devices": 2}
+        assert quads(graph) == quads(whole)
 
 
 def test_a_kind_must_tell_its_devices_apart() -> None:

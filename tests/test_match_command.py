@@ -14,7 +14,7 @@ from tinyfleet.cli import make_app
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.boards import boards
 from tinyfleet.ontology.graph import FleetGraph
-from tinyfleet.ontology.match_files import models_in, things_in
+from tinyfleet.ontology.match_files import fill, models_in, things_in
 from tinyfleet.ontology.profile import profile_of
 from tinyfleet.ontology.things import board_thing
 
@@ -155,3 +155,26 @@ def test_a_limit_tells_the_first_of_all_refusals() -> None:
     )
 
     assert some == {key: rows[:5] for key, rows in whole.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.ttl", "[] a s3n:SmartSensor .", "device: expected an IRI of its own"),
+        ("b.ttl", "<urn:b> a s3n:SmartSensor .", "urn:b: expected a microcontroller"),
+    ],
+)
+def test_a_device_that_nothing_can_be_said_of_is_refused(
+    name: str, text: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(f"@prefix s3n: <http://w3id.org/s3n/> . {text}", "utf-8")
+
+    with FleetGraph.open() as graph, pytest.raises(DescriptionError, match=expected):
+        fill(graph, things_in(tmp_path), None)
+
+
+@inside
+def test_a_limit_that_is_no_number_is_refused() -> None:
+    result = run("tinyfleet match --graph fleet --max-energy nan")
+
+    assert isinstance(result.exception, DescriptionError)

@@ -106,13 +106,23 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             self._check(scope, Headers(scope=scope))
             body = await self._body(receive)
+            await self._app(scope, _again(body, receive), send_on)
         except RequestError as refusal:
             await response(refusal, scope["path"])(scope, receive, send)
-            return
-        await self._app(scope, _again(body, receive), send)
+        except asyncio.CancelledError:  # the server stops, and waited long enough for this answer
+            if begun:
+                raise
+            await response(_stopping(), scope["path"])(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = _name(headers.get("host", ""))
@@ -184,6 +194,14 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+def _stopping() -> RequestError:
+    return RequestError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "expected an answer, got none before the directory stopped; ask again later",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _too_large() -> RequestError:

@@ -43,7 +43,7 @@ def taken_apart(query: str) -> Asked:
 
     >>> asked = taken_apart("ASK FROM <urn:g> { ?s ?p 1 }")
     >>> asked.text, asked.default_graphs
-    ('ASK                { ?s ?p 1 }', ('urn:g',))
+    ('ASK              { ?s ?p 1 }', ('urn:g',))
 
     Raises:
         QueryError: it cannot be cut into words.

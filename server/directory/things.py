@@ -170,8 +170,8 @@ def _add_create(router: APIRouter, directory: Directory) -> None:
     )
     async def create_anonymous_thing(request: Request) -> Response:
         """Register a description that has no id."""
-        given = await _read(directory, request, _TAKEN)
-        entry = await directory.threads.write(lambda: directory.registry.create(given))
+        given = await _body_of(request, _TAKEN)
+        entry = await directory.threads.write(lambda: directory.registry.create(_read(given)))
         place = quote(str(entry.thing["id"]), safe=":")
         return Response(
             None, HTTPStatus.CREATED, {"Location": f"/things/{place}", "ETag": entry.tag}
@@ -212,8 +212,10 @@ def _add_put(router: APIRouter, directory: Directory) -> None:
         if_match: IfMatch = None,
     ) -> Response:
         """Register a description, or replace one."""
-        given = await _read(directory, request, _TAKEN)
-        new = await directory.threads.write(lambda: directory.registry.put(id, given, if_match))
+        given = await _body_of(request, _TAKEN)
+        new = await directory.threads.write(
+            lambda: directory.registry.put(id, _read(given), if_match)
+        )
         return Response(None, HTTPStatus.CREATED if new else HTTPStatus.NO_CONTENT)
 
 
@@ -230,8 +232,8 @@ def _add_patch(router: APIRouter, directory: Directory) -> None:
         if_match: IfMatch = None,
     ) -> Response:
         """Change a description by a merge patch; an empty one renews its time to live."""
-        patch = await _read(directory, request, (PATCH,))
-        await directory.threads.write(lambda: directory.registry.patch(id, patch, if_match))
+        given = await _body_of(request, (PATCH,))
+        await directory.threads.write(lambda: directory.registry.patch(id, _read(given), if_match))
         return Response(None, HTTPStatus.NO_CONTENT)
 
 
@@ -271,7 +273,7 @@ def _known(tags: str, tag: str) -> bool:
     return "*" in given or tag.removeprefix("W/") in given
 
 
-async def _read(directory: Directory, request: Request, taken: Sequence[str]) -> dict[str, Any]:
+async def _body_of(request: Request, taken: Sequence[str]) -> bytes:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in taken:
         raise RequestError(
@@ -279,9 +281,12 @@ async def _read(directory: Directory, request: Request, taken: Sequence[str]) ->
             f"Content-Type: expected {' or '.join(taken)}, got {media or 'none'}",
             headers={"Accept": ", ".join(taken)},
         )
-    body = await request.body()
+    return await request.body()
+
+
+def _read(body: bytes) -> dict[str, Any]:
     try:
-        return await directory.threads.read(lambda: read_json(body))
+        return read_json(body)
     except DescriptionError as error:
         raise invalid(error) from None
 

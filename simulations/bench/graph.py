@@ -62,6 +62,10 @@ class Plain:
         """Do an update."""
         self.dataset.update(text, initNs=dict(PREFIXES))
 
+    def extend(self, quads: str) -> None:
+        """Add N-Quads."""
+        self.dataset.parse(data=quads, format="nquads")
+
     def answer(self, question: Question) -> Answer:
         """Refuse: nothing is asked here that others wrote."""
         raise QueryError(f"expected a query of our own, got {question.query:.80}")
