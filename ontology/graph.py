@@ -48,7 +48,7 @@ Bindings = Mapping[str, Term | Sequence[Term]]
 
 NOTHING: Bindings = {}
 
-BATCH = 2000
+BATCH = 4000
 """Devices that one update registers when many of a kind come."""
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rdflib import Graph
 from rich.console import Console
 from rich.progress import track
 
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.match_answers import as_json, as_table
-from tinyfleet.ontology.match_files import borrow, fill, models_in, things_in
+from tinyfleet.ontology.match_files import borrow, fill, known_boards, models_in, things_in
 from tinyfleet.ontology.matching import Limits, names, titles
 from tinyfleet.ontology.matching import match as compare
 
@@ -31,6 +32,9 @@ Things = Annotated[
 ]
 Models = Annotated[
     Path | None, typer.Option(help="Models: .tflite files, or .ttl descriptions.", metavar=_PLACE)
+]
+Boards = Annotated[
+    bool, typer.Option("--boards", help="Compare the boards that tinyfleet knows, as devices.")
 ]
 Model = Annotated[
     str | None, typer.Option(help="Compare this model alone: its name or IRI.", metavar="M")
@@ -58,6 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, fo
 def match(
     things: Things = None,
     models: Models = None,
+    boards: Boards = False,
     model: Model = None,
     device: Device = None,
     task: ToDo = Task.INFER,
@@ -69,9 +74,9 @@ def match(
 ) -> None:
     """Say which models fit which devices, and why the others do not.
 
-    Example: tinyfleet match --things boards/ --models models/ --device MS200_1
+    Example: tinyfleet match --boards --models models/
     """
-    with _gathered(things, models, graph) as chosen:
+    with _gathered(_devices(things, boards=boards), models, graph) as chosen:
         found = compare(
             chosen,
             model=None if model is None else _one("--model", model, names(chosen)),
@@ -89,24 +94,32 @@ def match(
         typer.echo(summary)
 
 
+def _devices(things: Path | None, *, boards: bool) -> Graph | None:
+    """Read the devices that no fleet's graph gives; None when all come from there."""
+    if things is None:
+        return known_boards() if boards else None
+    return things_in(things) + known_boards() if boards else things_in(things)
+
+
 @contextmanager
-def _gathered(things: Path | None, models: Path | None, place: str | None) -> Iterator[FleetGraph]:
+def _gathered(
+    devices: Graph | None, models: Path | None, place: str | None
+) -> Iterator[FleetGraph]:
     """Open the graph to ask: the fleet's, or one in memory with all that is compared."""
-    if place is None and (things is None or models is None):
+    if place is None and (devices is None or models is None):
         raise DescriptionError(
-            "match: expected --graph, or both --things and --models, got too few of them; "
-            "name the fleet's graph, or the files to compare"
+            "match: expected --graph, or --models and --things or --boards, got too few of them; "
+            "name the fleet's graph, or the files, or known boards, to compare"
         )
-    if place is not None and things is None and models is None:
+    if place is not None and devices is None and models is None:
         with FleetGraph.open(place, read_only=True) as fleet:
             yield fleet
         return
     with FleetGraph.open() as chosen:
-        devices = things_in(things) if things else None
         fill(chosen, devices, models_in(models, _watched) if models else None)
-        if place is not None and (things is None or models is None):
+        if place is not None and (devices is None or models is None):
             with FleetGraph.open(place, read_only=True) as fleet:
-                borrow(fleet, chosen, devices=things is None)
+                borrow(fleet, chosen, devices=devices is None)
         yield chosen
 
 

@@ -5,6 +5,7 @@ published shall be matched too.
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,11 +15,13 @@ from rdflib import RDF, BNode, Graph, Literal, URIRef
 from rdflib.term import Node
 
 from tinyfleet.errors import DescriptionError
+from tinyfleet.ontology.boards import boards
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.matching import facts
 from tinyfleet.ontology.meta import read_meta
 from tinyfleet.ontology.profile import needs_of, profile_of
 from tinyfleet.ontology.statements import block, triples_text
+from tinyfleet.ontology.things import board_thing
 from tinyfleet.ontology.things_rdf import read_json, thing_graph
 from tinyfleet.ontology.vocabulary import INDEX, NNET, S3N, SCHEMA, TD, TF
 
@@ -46,6 +49,15 @@ def things_in(place: Path) -> Graph:
     graph = _all(_thing(path) for path in _files(place, THINGS))
     if not _devices(graph):
         raise DescriptionError(f"{place}: expected a description of a device, got none")
+    return graph
+
+
+def known_boards() -> Graph:
+    """Return the boards that this installation knows, as devices."""
+    graph = Graph()
+    for board in boards().values():
+        slug = re.sub(r"[^a-z0-9]+", "-", board.name.lower())
+        graph += thing_graph(board_thing(board, f"urn:tinyfleet:board:{slug}"))
     return graph
 
 

@@ -68,12 +68,17 @@ class UpdateRecord:
         examples: samples that it learned from.
         loss: their mean loss, each scored before it was learned.
         accuracy: share of samples that it had right, 0 to 1; None where nobody counts.
+        sent: bytes of weights, and of their places, that travelled from it; None where nobody
+            counts.
+        received: bytes of weights that travelled to it; None where nobody counts.
     """
 
     device: str
     examples: int
     loss: float
     accuracy: float | None = None
+    sent: int | None = None
+    received: int | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,10 @@ def _update_triples(round_: URIRef, update: UpdateRecord) -> Iterator[_Triple]:
         yield node, TF.loss, _number(update.loss)
     if update.accuracy is not None:
         yield node, TF.accuracy, _number(update.accuracy)
+    if update.sent is not None:
+        yield node, TF.bytesSent, Literal(update.sent)
+    if update.received is not None:
+        yield node, TF.bytesReceived, Literal(update.received)
 
 
 def _turns(record: RoundRecord) -> Iterator[str]:

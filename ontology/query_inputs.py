@@ -11,16 +11,13 @@ from typing import Final
 from rdflib import XSD, Graph, Literal, URIRef
 
 from tinyfleet.errors import QueryError
-from tinyfleet.ontology.boards import boards
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.guard import LONGEST_UPDATE
-from tinyfleet.ontology.match_files import fill, models_in, things_in
+from tinyfleet.ontology.match_files import fill, known_boards, models_in, things_in
 from tinyfleet.ontology.matching import names, titles
 from tinyfleet.ontology.queries import Term, named_queries
 from tinyfleet.ontology.registration import fit, load
 from tinyfleet.ontology.statements import triples_text
-from tinyfleet.ontology.things import board_thing
-from tinyfleet.ontology.things_rdf import thing_graph
 from tinyfleet.ontology.vocabulary import PREFIXES
 
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|^`\\]+")
@@ -86,9 +83,8 @@ def read_files(files: Files) -> FleetGraph:
         DescriptionError: a file cannot be read, or describes nothing.
     """
     devices = things_in(files.things) if files.things else Graph()
-    for board in boards().values() if files.boards else ():
-        slug = re.sub(r"[^a-z0-9]+", "-", board.name.lower())
-        devices += thing_graph(board_thing(board, f"urn:tinyfleet:board:{slug}"))
+    if files.boards:
+        devices += known_boards()
     networks = models_in(files.models) if files.models else Graph()
     graph = FleetGraph.open()
     fill(graph, devices, networks)

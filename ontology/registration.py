@@ -110,7 +110,7 @@ def put_new(entries: Iterable[Entry], now: datetime) -> tuple[str, Counter[Count
     change: Counter[Count] = Counter()
     for entry in entries:
         index += index_lines(entry)
-        sources += source_lines(entry, moment, moment, None)
+        sources += source_lines(entry, moment, moment, None)[1:]  # `described` has the text
         profile = entry.profile.iri if entry.profile else None
         change.update(counts_of(Known(moment, profile, entry.gateway, False, None)))
     blocks = [block(str(INDEX), index), block(str(SOURCES), sources)]
@@ -118,12 +118,14 @@ def put_new(entries: Iterable[Entry], now: datetime) -> tuple[str, Counter[Count
 
 
 def described(entries: Iterable[Entry]) -> str:
-    """Return the descriptions' own triples as N-Quads."""
+    """Return descriptions, as triples and as the text that came, as N-Quads."""
     lines = []
     for entry in entries:
         end = f" {written(URIRef(entry.device))} .\n"
         text = " .\n".join(entry.statements)
         lines.append(text.replace(" .\n", end) + end)
+        own, source = written(URIRef(entry.device)), written(Literal(entry.source))
+        lines.append(f"{own} {TF.source.n3()} {source} {SOURCES.n3()} .\n")
     return "".join(lines)
 
 

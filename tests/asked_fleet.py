@@ -236,6 +236,6 @@ def learn(graph: FleetGraph) -> None:
 
 
 COSTS = """
-INSERT { GRAPH ?round { ?update tf:bytesSent 100 ; tf:bytesReceived 40 ; tf:joules 0.5 } }
+INSERT { GRAPH ?round { ?update tf:bytesSent 100 ; tf:bytesReceived 40 } }
 WHERE { GRAPH ?round { ?update prov:wasGeneratedBy ?round ; prov:wasAttributedTo ?device } }
 """

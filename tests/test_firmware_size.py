@@ -6,8 +6,8 @@ import pytest
 from size import over
 from typer.testing import CliRunner
 
+from tinyfleet.simulations.bench.command import bench
 from tinyfleet.simulations.bench.device import Footprint, Name, footprint
-from tinyfleet.simulations.commands import bench
 
 
 @pytest.mark.parametrize("name", ["sine", "presence"])

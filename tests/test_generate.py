@@ -108,7 +108,10 @@ def test_the_weights_and_labels_that_are_given_are_carried(tmp_path: Path) -> No
         (("--model", "none", "--device", "Raspberry Pi 4"), "none: expected a .tflite file"),
         (("--model", "sine", "--device", "none"), "--device: expected one of Arduino"),
         (("--model", "sine", "--device", "Raspberry Pi 4", "--kind", "rust"), "--kind: expected"),
-        (("--model", "sine", "--device", "Raspberry Pi Pico", "--kind", "python"), "for Raspberry Pi"),
+        (
+            ("--model", "sine", "--device", "Raspberry Pi Pico", "--kind", "python"),
+            "for Raspberry Pi",
+        ),
         (("--model", "sine", "--device", "Raspberry Pi 4", "--kind", "arduino"), "expected python"),
         (
             ("--model", "presence", "--device", "Raspberry Pi 4", "--labels", "a,b,c"),

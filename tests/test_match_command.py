@@ -10,11 +10,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from tinyfleet import named_network
 from tinyfleet.cli import make_app
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.boards import boards
+from tinyfleet.ontology.describe_network import describe_network
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.match_files import fill, models_in, things_in
+from tinyfleet.ontology.model_rdf import turtle
 from tinyfleet.ontology.profile import profile_of
 from tinyfleet.ontology.things import board_thing
 
@@ -178,3 +181,12 @@ def test_a_limit_that_is_no_number_is_refused() -> None:
     result = run("tinyfleet match --graph fleet --max-energy nan")
 
     assert isinstance(result.exception, DescriptionError)
+
+
+def test_the_known_boards_are_compared_with_models_in_files(tmp_path: Path) -> None:
+    described = describe_network(named_network("characters-mcu")).to_graph()
+    (tmp_path / "model.ttl").write_bytes(turtle(described))
+    answer = run(f"tinyfleet match --boards --models {tmp_path} --task train --json")
+    pairs = json.loads(answer.stdout)["pairs"]
+    assert {pair["name"] for pair in pairs} == {"characters-mcu"}
+    assert "urn:tinyfleet:board:arduino-nano-33-ble" in {pair["device"] for pair in pairs}

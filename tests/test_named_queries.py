@@ -40,8 +40,8 @@ EXPECTED: Mapping[str, tuple[str, Sequence[tuple[object, ...]]]] = {
         [(ONE, "Nano", "head", 20_000, 60_000), (TWO, "Nano", "head", 20_000, 60_000)],
     ),
     "cost-by-gateway": (
-        "gateway updates bytesSent bytesReceived joules seconds",
-        [(HALL, 3, 300, 120, 1.5, None)],
+        "gateway updates bytesSent bytesReceived",
+        [(HALL, 3, 300, 120)],
     ),
     "defects": (
         "thing defect",

@@ -23,10 +23,10 @@ from tinyfleet.server.select import (
     Selector,
     choose_devices,
     choose_nodes,
-    named_selections,
     read_selection,
     share_out,
 )
+from tinyfleet.server.selections import named_selections
 
 TF = "PREFIX tf: <https://w3id.org/tinyfleet/ontology#>\n"
 EVERYONE = range(8)

@@ -13,6 +13,7 @@ import pytest
 
 from tinyfleet.errors import FleetError, QueryError, StudyError
 from tinyfleet.ontology.graph import FleetGraph
+from tinyfleet.ontology.queries import named_queries
 from tinyfleet.simulations.assemble import Machine
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.population import KINDS, PER_GATEWAY, iri_of
@@ -90,8 +91,8 @@ def test_gateways_share_the_rounds(tmp_path: Path) -> None:
 
 def test_a_round_holds_what_every_chosen_device_gave(tmp_path: Path) -> None:
     for line in lines(run(tmp_path / "run")):
-        assert [device for device, _, _ in line["updates"]] == line["selected"]
-        assert sum(examples for _, examples, _ in line["updates"]) == line["examples"]
+        assert [device for device, *_ in line["updates"]] == line["selected"]
+        assert sum(examples for _, examples, *_ in line["updates"]) == line["examples"]
 
 
 @pytest.mark.parametrize("name", ["available", "worst-accuracy"])
@@ -100,6 +101,17 @@ def test_the_same_study_makes_the_same_choices(tmp_path: Path, name: str) -> Non
 
     assert files(first) == files(again)
     assert graph_of(first) == graph_of(again)
+
+
+def test_what_travelled_behind_each_gateway_is_what_the_journal_counts(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    with FleetGraph.open(folder / "graph") as graph:
+        rows = graph.select(named_queries()["cost-by-gateway"].text).rows
+
+    sent, received = (sum(int(str(row[place])) for row in rows) for place in (2, 3))
+    assert {str(row[0]).rpartition(":")[2] for row in rows} == {"gw-1", "gw-2", "gw-3"}
+    assert sent == received == 5 * 10 * 1153 * 4
+    assert sent + received == lines(folder)[-1]["bytes_communicated"]
 
 
 def test_the_graph_of_a_run_holds_its_rounds(tmp_path: Path) -> None:
