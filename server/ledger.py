@@ -55,7 +55,7 @@ class Ledger:
         self._chosen: Chosen | None = None
         self._began: datetime | None = None
         self._parameters = len(weights)
-        self._updates: dict[int, tuple[int, float]] | None = None
+        self._updates: dict[int, Update] | None = None
         graph.record(begin_run(run))
 
     def choose(self, chosen: Chosen) -> None:
@@ -100,13 +100,13 @@ class Ledger:
         updates = self._updates or {}
         for number, device in zip(chosen.numbers, chosen.devices, strict=True):
             if number in updates:
-                yield UpdateRecord(device, *updates[number])
+                yield _record(device, updates[number])
 
     def _hear(self, update: Update) -> None:
         if self._updates is None or self._chosen is None:
             return
         if refusal(update, self._parameters, self._chosen.round) is None:
-            self._updates[update.device] = int(update.examples), float(update.loss)
+            self._updates[update.device] = update
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,17 @@ def known_rounds(graph: FleetGraph, first_round: int = 1) -> int:
     ((last,),) = graph.select(_LAST).rows
     known = int(str(last)) if isinstance(last, Literal) else 0
     return known - first_round + 1
+
+
+def _record(device: str, update: Update) -> UpdateRecord:
+    places = 0 if update.indices is None else update.indices.nbytes
+    return UpdateRecord(
+        device,
+        int(update.examples),
+        float(update.loss),
+        sent=update.values.nbytes + places,
+        received=4 * update.received,
+    )
 
 
 def digest(weights: Floats) -> str:

@@ -9,7 +9,6 @@ variables of `VARIABLES` are bound where the query uses them.
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 from rdflib import Literal, URIRef
@@ -20,6 +19,7 @@ from tinyfleet.ontology.guard import guard
 from tinyfleet.ontology.queries import Term
 from tinyfleet.ontology.tokens import VARIABLE, tokens
 from tinyfleet.ontology.vocabulary import INDEX, TF
+from tinyfleet.server.selections import named_selections, selection_text
 from tinyfleet.server.strategy import Choice, Choose
 
 VARIABLES: Mapping[str, str] = {
@@ -34,7 +34,6 @@ VARIABLES: Mapping[str, str] = {
 _MARGIN = 100  # rows read beyond those asked for, before all are
 _ALL = 2**31
 
-_PREFIX = "select-"
 _NUMBERS = f"SELECT ?device ?number {{ GRAPH {INDEX.n3()} {{ ?device {TF.number.n3()} ?number }} }}"
 
 
@@ -166,17 +165,6 @@ class Selector:
         }
 
 
-def named_selections() -> Sequence[str]:
-    """Return the names of the library's selections, ascending."""
-    folder = files("tinyfleet.ontology") / "queries"
-    names = (entry.name for entry in folder.iterdir())
-    return sorted(
-        n.removeprefix(_PREFIX).removesuffix(".rq")
-        for n in names
-        if n.startswith(_PREFIX) and n.endswith(".rq")
-    )
-
-
 def read_selection(name: str) -> Selection:
     """Return the selection of this name, or in the `.rq` file at this path.
 
@@ -184,8 +172,7 @@ def read_selection(name: str) -> Selection:
         QueryError: there is none, or it is no SELECT that binds `?device`, or it is not allowed.
     """
     if name in named_selections():
-        file = files("tinyfleet.ontology") / "queries" / f"{_PREFIX}{name}.rq"
-        return Selection(name, file.read_text(encoding="utf-8"))
+        return Selection(name, selection_text(name))
     if not name.endswith(".rq"):
         known = ", ".join(named_selections())
         raise QueryError(f"select: expected one of {known}, or a .rq file, got {name!r:.80}")

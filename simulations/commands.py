@@ -1,4 +1,7 @@
-"""The commands of a researcher: simulate, demo, bench."""
+"""The commands of a researcher: simulate and demo.
+
+What trains, draws or asks a graph is imported once a command runs, so that help is quick.
+"""
 
 import math
 import shlex
@@ -7,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,14 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tinyfleet.cli import INTERRUPTED
 from tinyfleet.errors import StudyError
-from tinyfleet.server.select import named_selections
-from tinyfleet.simulations import journal, mixed, run
-from tinyfleet.simulations.assemble import Machine
-from tinyfleet.simulations.bench import device, graph, simulation
-from tinyfleet.simulations.choosing import NAME
+from tinyfleet.server.selections import named_selections
+from tinyfleet.simulations import journal
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.report import left_out_table, mixed_table, result_table, write_report
-from tinyfleet.simulations.run_folder import read_mixed
 from tinyfleet.simulations.study import (
     APPS,
     STRATEGIES,
@@ -30,6 +28,9 @@ from tinyfleet.simulations.study import (
     locate_files,
     read_study_file,
 )
+
+if TYPE_CHECKING:
+    from tinyfleet.simulations import mixed, run
 
 RUNS = Path("runs")
 
@@ -106,6 +107,9 @@ def simulate(
 
     Example: tinyfleet simulate characters --strategy tinyreptile --out runs/first
     """
+    from tinyfleet.simulations import run
+    from tinyfleet.simulations.assemble import Machine
+
     given = {
         "strategy": strategy,
         "devices": devices,
@@ -146,7 +150,7 @@ def _new_folder(name: str) -> Path:
     return folder
 
 
-def _show(folder: Path, do: Callable[[run.Listener], Path], as_json: bool) -> None:
+def _show(folder: Path, do: Callable[["run.Listener"], Path], as_json: bool) -> None:
     """Run `do` under a progress bar, then show the table and the report, or JSON."""
     began = time.monotonic()
     report = _train(folder, do)
@@ -159,8 +163,10 @@ def _show(folder: Path, do: Callable[[run.Listener], Path], as_json: bool) -> No
     typer.echo(f"report: {report.resolve()}")
 
 
-def _train(folder: Path, do: Callable[[run.Listener], Path]) -> Path:
+def _train(folder: Path, do: Callable[["run.Listener"], Path]) -> Path:
     """Run `do` under a progress bar, and return its report."""
+    from tinyfleet.simulations.report import write_report
+
     with (
         _interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
         _progress({"train": "training", "judge": "judging"}) as listen,
@@ -170,6 +176,8 @@ def _train(folder: Path, do: Callable[[run.Listener], Path]) -> Path:
 
 
 def _print_result(folder: Path) -> None:
+    from tinyfleet.simulations.report import result_table
+
     result, settings = (journal.read_json(folder / name) for name in (journal.RESULT, journal.RUN))
     Console().print(result_table(result, settings))
 
@@ -185,7 +193,7 @@ def _interruptible(advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(stages: Mapping[str, str]) -> Iterator[run.Listener]:
+def _progress(stages: Mapping[str, str]) -> Iterator["run.Listener"]:
     """Yield a listener that draws a bar for each stage, when somebody looks at stderr."""
     console = Console(stderr=True)
     with Progress(
@@ -202,7 +210,7 @@ def _progress(stages: Mapping[str, str]) -> Iterator[run.Listener]:
         }
         scores: list[float] = []
 
-        def listen(heard: run.Progress) -> None:
+        def listen(heard: "run.Progress") -> None:
             if heard.score is not None:
                 scores[:] = [heard.score]
             note = f"loss {heard.loss:.3f}" if math.isfinite(heard.loss) else ""
@@ -220,17 +228,25 @@ def demo(out: Out = None) -> None:
 
     Example: tinyfleet demo
     """
+    from tinyfleet.simulations import mixed
+
     shots = (0, 1, 2, 4, 8)
     study = complete({"app": "characters", "rounds": 1500, "tasks": 300, "shots": shots}, "demo")
     show_demo(study, out or _new_folder("demo"), mixed.DEMO)
 
 
-def show_demo(study: Study, folder: Path, mix: mixed.Mix) -> None:
+def show_demo(study: Study, folder: Path, mix: "mixed.Mix") -> None:
     """Run `study` into `folder`, go on as a mixed fleet, and show what came of both.
 
     Raises:
         FleetError: what `tinyfleet.simulations.run.start` and `mixed.go_on` raise.
     """
+    from tinyfleet.simulations import mixed, run
+    from tinyfleet.simulations.assemble import Machine
+    from tinyfleet.simulations.choosing import NAME
+    from tinyfleet.simulations.report import left_out_table, mixed_table, write_report
+    from tinyfleet.simulations.run_folder import read_mixed
+
     machine = Machine()
     report = _train(
         folder, lambda listen: run.start(study, folder, "tinyfleet demo", machine, listen)
@@ -253,16 +269,3 @@ def show_demo(study: Study, folder: Path, mix: mixed.Mix) -> None:
             if told.choices is not None:
                 Console().print(left_out_table(told.choices))
     typer.echo(f"report: {report.resolve()}")
-
-
-bench = typer.Typer(help="Measure speed against peers, in one run.", no_args_is_help=True)
-
-
-@bench.callback()
-def _bench() -> None:
-    """Measure speed against peers, in one run."""
-
-
-bench.command("simulation")(simulation.command)
-bench.command("device")(device.command)
-bench.command("graph")(graph.command)

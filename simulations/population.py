@@ -12,6 +12,7 @@ from rdflib import URIRef
 from tinyfleet.client.thing import Facts, thing
 from tinyfleet.errors import StudyError
 from tinyfleet.network import Network
+from tinyfleet.ontology.boards import boards
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.statements import block, written
 from tinyfleet.ontology.turns import turn
@@ -24,11 +25,24 @@ FLEET = "simulated"
 PER_GATEWAY = 100
 """Devices behind one gateway."""
 
+_ARENAS: Mapping[str, int] = {
+    "ESP32-S3": 327_680,
+    "Raspberry Pi Pico": 196_608,
+    "STM32F746 Discovery": 262_144,
+}
+"""Bytes that are assumed to be left for training where the library of boards does not say."""
+
+
+def _kind(name: str) -> Facts:
+    board = boards()[name]
+    ram, flash, free = (int(board.value(*of) or 0) for of in _SIZES)
+    return Facts(name, "simulated", ram=ram, flash=flash, arena=free or _ARENAS[name])
+
+
+_SIZES = (("ram",), ("flash",), ("training_arena", "free_ram"))
+
 KINDS: Sequence[Facts] = (
-    Facts("Arduino Nano 33 BLE", "simulated", ram=262_144, flash=1_048_576, arena=196_608),
-    Facts("ESP32-S3", "simulated", ram=524_288, flash=8_388_608, arena=327_680),
-    Facts("Raspberry Pi Pico", "simulated", ram=270_336, flash=2_097_152, arena=196_608),
-    Facts("STM32F746 Discovery", "simulated", ram=327_680, flash=1_048_576, arena=262_144),
+    *map(_kind, ("Arduino Nano 33 BLE Sense", *_ARENAS)),
     Facts("BBC micro:bit v1", "simulated", ram=16_384, flash=262_144, arena=8_192),
 )
 """The boards that simulated devices stand for, in turn; the last trains the smallest networks."""

@@ -58,7 +58,10 @@ class Selecting:
             return {}
         return {
             "selected": [_number_of(device) for device in record.selected],
-            "updates": [[_number_of(u.device), u.examples, u.loss] for u in record.updates or ()],
+            "updates": [
+                [_number_of(u.device), u.examples, u.loss, u.sent, u.received]
+                for u in record.updates or ()
+            ],
             "weights_sha256": record.generated,
         }
 
@@ -98,8 +101,8 @@ def _recorded(setup: Setup, lines: Iterator[Mapping[str, Any]]) -> Iterator[Roun
     for line in lines:
         try:
             updates = [
-                UpdateRecord(iri_of(device), examples, loss)
-                for device, examples, loss in line["updates"]
+                UpdateRecord(iri_of(device), examples, loss, sent=sent, received=received)
+                for device, examples, loss, sent, received in line["updates"]
             ]
             record = RoundRecord(
                 run=RUN,

@@ -189,4 +189,4 @@ def test_the_known_boards_are_compared_with_models_in_files(tmp_path: Path) -> N
     answer = run(f"tinyfleet match --boards --models {tmp_path} --task train --json")
     pairs = json.loads(answer.stdout)["pairs"]
     assert {pair["name"] for pair in pairs} == {"characters-mcu"}
-    assert "urn:tinyfleet:board:arduino-nano-33-ble" in {pair["device"] for pair in pairs}
+    assert "urn:tinyfleet:board:arduino-nano-33-ble-sense" in {pair["device"] for pair in pairs}

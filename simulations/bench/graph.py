@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.resources import files
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -24,8 +23,9 @@ from rich.table import Table
 
 from tinyfleet.errors import QueryError
 from tinyfleet.ontology.evaluate import Answer, Question
-from tinyfleet.ontology.graph import FleetGraph, Status
+from tinyfleet.ontology.graph import FleetGraph, Rows, Status
 from tinyfleet.ontology.matching import match
+from tinyfleet.ontology.queries import named_queries
 from tinyfleet.ontology.vocabulary import PREFIXES
 from tinyfleet.simulations.bench import graph_fleet
 
@@ -38,12 +38,6 @@ FEW, FEW_MODELS = 100, 10
 
 CAP = 180.0
 """Seconds after which rdflib is stopped; what it has not answered is null."""
-
-_OVERVIEW = """SELECT ?node ?count ?value {
-  GRAPH <urn:tinyfleet:graph:summary> { ?node ?count ?value } }"""
-_MODELS = """SELECT ?model {
-  GRAPH <urn:tinyfleet:graph:index> { ?device tf:profile ?profile }
-  GRAPH <urn:tinyfleet:graph:fits> { ?profile tf:fits ?model } }"""
 
 Listener = Callable[[str, str], None]
 
@@ -96,10 +90,19 @@ def figures(graph: FleetGraph, devices: int, models: int) -> Iterator[tuple[str,
     extra = iter(range(devices, devices + 2 * REPEATS))
     yield "register", _timed(lambda: graph.register(_thing(next(extra))), REPEATS)
     model = str(next(iter(graph_fleet.model(models // 10).subjects())))
-    yield "select", _timed(lambda: _select(graph, model), REPEATS)
+    yield (
+        "select",
+        _timed(
+            lambda: _ask(graph, "select-least-recent", "model", URIRef(model), PARTICIPANTS),
+            REPEATS,
+        ),
+    )
     one = URIRef(graph_fleet.device(devices // 2))
-    yield "models_for_device", _timed(lambda: graph.select(_MODELS, {"device": one}), REPEATS)
-    yield "overview", _timed(lambda: graph.select(_OVERVIEW), REPEATS)
+    yield (
+        "models_for_device",
+        _timed(lambda: _ask(graph, "models-for-device", "device", one), REPEATS),
+    )
+    yield "overview", _timed(lambda: graph.select(named_queries()["overview"].text), REPEATS)
     yield "match_all", _timed(lambda: sum(1 for _ in match(graph).pairs), 5)
 
 
@@ -119,10 +122,8 @@ def _thing(number: int) -> dict[str, Any]:
     return thing
 
 
-def _select(graph: FleetGraph, model: str) -> None:
-    path = files("tinyfleet.ontology") / "queries" / "select-least-recent.rq"
-    text = path.read_text(encoding="utf-8")
-    graph.select(text, {"model": URIRef(model)}, limit=PARTICIPANTS)
+def _ask(graph: FleetGraph, name: str, variable: str, term: URIRef, limit: int = 1000) -> Rows:
+    return graph.select(named_queries()[name].text, {variable: term}, limit=limit)
 
 
 def _timed_once(do: Callable[[], object]) -> float:
