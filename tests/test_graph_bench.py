@@ -4,8 +4,8 @@ import json
 
 from typer.testing import CliRunner
 
+from tinyfleet.simulations.bench.command import bench
 from tinyfleet.simulations.bench.graph import KEYS
-from tinyfleet.simulations.commands import bench
 
 
 def test_both_stores_have_every_figure_and_say_how_many_devices_they_had() -> None:
