@@ -51,7 +51,8 @@ def _unfit(graph: FleetGraph, model: str) -> Iterator[tuple[str, str]]:
     matches = match(graph, model=str(URIRef(model)), task="train")
     reasons: dict[str, list[str]] = {}
     for refusal in matches.refusals:
-        reasons.setdefault(refusal.device, []).append(refusal.text)
+        if refusal.reason != "ram":  # training needs that and more, and says so
+            reasons.setdefault(refusal.device, []).append(refusal.text)
     for pair in matches.pairs:
         if pair.trains not in (None, "whole") and pair.device not in reasons:
             reasons[pair.device] = [f"has the RAM to train a {pair.trains} of the model alone"]

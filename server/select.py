@@ -263,10 +263,10 @@ def share_out(
         most = even if candidate.quota is None else candidate.quota
         shared = shared or bool(candidate.group and candidate.quota is None)
         if len(taken) == count:
-            passed[candidate.device] = "others come before it"
+            passed[candidate.device] = "the round was full before its turn"
         elif candidate.group and of_group[candidate.group] >= most:
             passed[candidate.device] = (
-                f"{candidate.group.rpartition(':')[2]} has its {most} in the round already"
+                f"{candidate.group.rpartition(':')[2]} had its share of the round: {most}"
             )
         else:
             of_group[candidate.group] += 1

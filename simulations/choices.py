@@ -42,12 +42,12 @@ class Choices:
     rounds: Sequence[ChosenRound]
 
     def reasons(self) -> Mapping[tuple[int, str], Sequence[int]]:
-        """Return the rounds that each device was left out of, by device and reason."""
+        """Return the rounds that each device was left out of, by device and reason; most first."""
         found: dict[tuple[int, str], list[int]] = {}
         for one in self.rounds:
             for left in one.left_out:
                 found.setdefault((left.device, left.reason), []).append(one.round)
-        return dict(sorted(found.items(), key=lambda pair: (pair[0][0], pair[1])))
+        return dict(sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0])))
 
     def to_dict(self) -> Mapping[str, Any]:
         """Return plain values for a file."""

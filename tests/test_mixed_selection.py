@@ -92,7 +92,7 @@ def test_every_device_is_in_a_round_or_told_why_not(shown: Shown) -> None:
         assert re.search(r"needs [\d,]+ B RAM to train, has 8,192", reasons[SMALL])
         assert all(reasons[device].startswith("offline since 20") for device in ABSENT)
         others = [r for device, r in reasons.items() if device not in (SMALL, *ABSENT)]
-        known = r"others come before it|gw-[12] has its \d in the round already"
+        known = r"the round was full before its turn|gw-[12] had its share of the round: \d"
         assert all(re.fullmatch(known, reason) for reason in others)
 
 

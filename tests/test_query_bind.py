@@ -105,7 +105,7 @@ def test_an_optional_parameter_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     "term",
     [
-        BNode(),
+        BNode("blank"),
         URIRef("relative"),
         URIRef("urn:a> } DROP ALL #"),
         URIRef("urn:a b"),

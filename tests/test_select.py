@@ -135,7 +135,7 @@ def test_a_query_of_ones_own_sets_a_quota(fleet: Selector, tmp_path: Path) -> No
 
     assert own.choose(2, EVERYONE).numbers == (0, 4)
     assert own.choose(0, EVERYONE).numbers == (0,)
-    assert own.choose(2, EVERYONE).passed[iri(5)] == "gw-2 has its 1 in the round already"
+    assert own.choose(2, EVERYONE).passed[iri(5)] == "gw-2 had its share of the round: 1"
 
 
 def test_a_device_counts_once_however_often_it_is_named(fleet: Selector) -> None:
@@ -242,9 +242,9 @@ def test_why_others_were_left_out_is_said_of_each(fleet: Selector) -> None:
     assert "RAM to train, has 8,192" in reasons[iri(6)]
     assert reasons[iri(7)] == "never online"
     assert {reasons[d] for d in chosen.passed} <= {
-        "others come before it",
-        "gw-1 has its 1 in the round already",
-        "gw-2 has its 1 in the round already",
+        "the round was full before its turn",
+        "gw-1 had its share of the round: 1",
+        "gw-2 had its share of the round: 1",
     }
 
 
