@@ -54,16 +54,25 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
     try:
         command = entry.load()
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "tinyfleet":
-            raise
-        raise FleetError(
-            f"{entry.name}: expected the package {error.name}, got none; "
-            "pip install 'tinyfleet[simulation]' for all commands"
-        ) from None
+        raise _lacking(error, entry.name) from None
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=entry.name)
     else:
         app.command(entry.name)(command)
+
+
+def _lacking(error: ModuleNotFoundError, command: str) -> FleetError:
+    """Return what a person is told whose installation lacks a package of a command.
+
+    Raises:
+        ModuleNotFoundError: it is one of our own.
+    """
+    if (error.name or "").split(".")[0] == "tinyfleet":
+        raise error
+    return FleetError(
+        f"{command}: expected the package {error.name}, got none; "
+        "pip install 'tinyfleet[simulation]' for all commands"
+    )
 
 
 def _print_version(value: bool) -> None:
@@ -84,7 +93,10 @@ def show_version(
 def main() -> None:
     """Run the command line; what tinyfleet refuses is one line on stderr and an exit code."""
     try:
-        make_app(sys.argv[1:])()
+        try:
+            make_app(sys.argv[1:])()
+        except ModuleNotFoundError as error:  # what a command imports once it runs
+            raise _lacking(error, " ".join(sys.argv[1:2])) from None
     except FleetError as error:
         typer.echo(f"tinyfleet: {error}", err=True)
         sys.exit(error.exit_code)

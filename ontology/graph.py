@@ -275,14 +275,14 @@ class FleetGraph:
             self._write([update])
 
     def import_(self, path: Path, *, base: str | None = None) -> tuple[int, int]:
-        """Take in a file of Turtle, TriG, N-Quads or JSON-LD, and make the index anew.
+        """Take in a file of Turtle, TriG, N-Quads, JSON-LD or Thing Descriptions.
 
         A graph of the file replaces the one of its name. What Turtle says goes to the graphs of
         the devices and models that it describes.
 
         Args:
             path: the file.
-            base: what relative IRIs in it are relative to.
+            base: what relative IRIs in it are relative to; None for one of the file's own.
 
         Returns:
             How many devices and models the graph then has.
@@ -290,10 +290,15 @@ class FleetGraph:
         Raises:
             DescriptionError: the file cannot be read to its end; nothing of it is taken in.
         """
-        graphs = transfer.placed(transfer.read_quads(path, base))
+        return self.take_in(transfer.read([path], base))
+
+    def take_in(self, taken: transfer.Taken) -> tuple[int, int]:
+        """Write what files say, and make the index anew; return how many devices and models."""
         with self._lock:
-            if graphs:
-                self._write([transfer.inserted(graphs)])
+            if taken.graphs:
+                self._write([transfer.inserted(taken.graphs)])
+            for thing, source in taken.things:
+                self.register(thing, source=source, check=False)
             return self.reindex()
 
     def reindex(self) -> tuple[int, int]:
@@ -343,7 +348,10 @@ class FleetGraph:
         Raises:
             QueryError: the query is malformed.
         """
-        return self._store.query(_bound(text, bindings))
+        found = self._store.query(_bound(text, bindings))
+        if found.type == "SELECT":
+            found.bindings  # noqa: B018  reads all now: a cursor must end in its own thread
+        return found
 
     def answer(self, question: Question, bindings: Bindings = NOTHING) -> Answer:
         """Return what a query of others finds, within its limits of time, memory and rows.

@@ -91,14 +91,19 @@ def test_a_gateway_runs_with_the_edge_extra_alone(edge: Path, tmp_path: Path) ->
     assert [(update.device, update.examples) for update in updates] == [(0, 16)]
 
 
-@pytest.mark.parametrize("wanted", ["simulate", "bench"])
-def test_a_command_that_needs_more_says_what(edge: Path, wanted: str) -> None:
+@pytest.mark.parametrize("wanted", [("simulate", "sine"), ("query", "--list")])
+def test_a_command_that_needs_more_says_what(
+    edge: Path, wanted: tuple[str, str], tmp_path: Path
+) -> None:
     code = "from tinyfleet.cli import main; main()"
 
-    asked = subprocess.run([edge, "-c", code, wanted, "--help"], capture_output=True, text=True)
+    asked = subprocess.run(
+        [edge, "-c", code, *wanted], capture_output=True, text=True, cwd=tmp_path
+    )
 
     assert asked.returncode == 1
-    assert re.match(rf"tinyfleet: {wanted}: expected the package \w+, got none; pip", asked.stderr)
+    expected = rf"tinyfleet: {wanted[0]}: expected the package \w+, got none; pip"
+    assert re.match(expected, asked.stderr)
 
 
 def test_a_source_that_needs_more_says_what(edge: Path, tmp_path: Path) -> None:
