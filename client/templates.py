@@ -1,6 +1,7 @@
 """Fill in templates of generated projects: names that others chose are spelled, not trusted."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -43,6 +44,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         "f32": c_float,
         "md": markdown,
         "py": python_literal,
+        "quantity": quantity,
         "toml": toml_string,
     }
     return environment
@@ -83,6 +85,21 @@ def c_float(value: float) -> str:
     ('1.e-01f', '-2.e+00f', '1.e-40f')
     """
     return f"{np.format_float_scientific(np.float32(value), unique=True)}f"
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a quantity as people read it: three digits, and the prefix that keeps it short.
+
+    >>> quantity(1.0425, "s"), quantity(0.0123, "s"), quantity(3661.0, "s"), quantity(0.0, "J")
+    ('1.04 s', '12.3 ms', '3,661 s', '0 J')
+    """
+    size = abs(value)
+    scales = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+    scale, prefix = next((one for one in scales if size >= one[0]), scales[-1] if size else (1, ""))
+    shown = value / scale
+    digits = max(0, 2 - math.floor(math.log10(abs(shown)))) if shown else 0
+    text = f"{shown:,.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if digits else text} {prefix}{unit}"
 
 
 def markdown(text: str) -> str:

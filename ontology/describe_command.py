@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tinyfleet.atomic import write_atomically
+from tinyfleet.errors import DescriptionError
+from tinyfleet.networks import NETWORKS
 from tinyfleet.ontology.describe import describe as describe_model
 from tinyfleet.ontology.meta import Meta, read_meta
 from tinyfleet.ontology.model import ModelDescription, ModelLayer, Port, clean
@@ -19,14 +21,18 @@ from tinyfleet.ontology.shapes import check
 File = Annotated[
     str,
     typer.Argument(
-        help="A .tflite file, a network's .toml file, or a named network.", metavar="FILE"
+        help=f"A .tflite file, a network's .toml file, or a named network: {', '.join(NETWORKS)}.",
+        metavar="FILE",
     ),
 ]
 MetaFile = Annotated[
     Path | None,
     typer.Option("--meta", help="What the file cannot say, as TOML.", metavar="FILE"),
 ]
-Out = Annotated[Path | None, typer.Option(help="Write the description as Turtle.", metavar="FILE")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Write the description as Turtle, to a .ttl file.", metavar="FILE"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 
 
@@ -35,6 +41,11 @@ def describe(file: File, meta: MetaFile = None, out: Out = None, json_: Json = F
 
     Example: tinyfleet describe person.tflite --meta person.toml --out person.ttl
     """
+    if out and out.suffix != ".ttl":
+        raise DescriptionError(
+            f"--out {out}: expected a name that ends in .ttl, as Turtle is written, "
+            f"got {out.suffix or 'no ending'}; --json prints JSON"
+        )
     known = read_meta(meta) if meta else Meta()
     model = describe_model(file)
     if out:

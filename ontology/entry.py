@@ -49,6 +49,8 @@ def read_entry(thing: Mapping[str, Any], source: str | None, *, check: bool) -> 
     """
     if check:
         check_thing(thing)
+    if "id" not in thing:
+        raise DescriptionError("id: expected an IRI that names the device, got none")
     graph = thing_graph(thing)
     device = str(thing["id"])
     if device.startswith(RESERVED):

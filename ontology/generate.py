@@ -80,6 +80,7 @@ class Pairing:
         latency: seconds of an inference; None where nobody knows.
         energy: joules of an inference; None where nobody knows.
         forced: why they do not fit, where a project was asked for all the same; "" where they do.
+        sensors: what the classes of sensors are called that the model says give its input.
     """
 
     device: Device
@@ -89,6 +90,7 @@ class Pairing:
     latency: float | None = None
     energy: float | None = None
     forced: str = ""
+    sensors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def plain(pairing: Pairing, kind: str) -> dict[str, Any]:
 
     Keys: `title`, `slug` (of letters, digits and -), `device` (the fields of `Device`), `model`
     (`name`, `kind` "network" or "tflite", `labels`, `description`), `content`, `network`,
-    `weights`, `channels` (the fields of `Channel`), `window`, `told` (the input in words),
+    `weights`, `channels` (the fields of `Channel`), `window`, `needs` (classes of sensors that the
+    model names for its input), `told` (the input in words),
     `memory`, `learning`, `latency`, `energy`, `forced`, `facts` (what the project says of itself).
     """
     device, model = pairing.device, pairing.model
@@ -163,6 +166,7 @@ def plain(pairing: Pairing, kind: str) -> dict[str, Any]:
         "weights": model.weights,
         "channels": [asdict(channel) for channel in pairing.inputs.channels],
         "window": pairing.inputs.window,
+        "needs": list(pairing.sensors),
         "told": f"the model's input ({' x '.join(map(str, shape))})",
         "memory": device.memory,
         "learning": pairing.learning,

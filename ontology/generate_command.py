@@ -18,11 +18,11 @@ Model = Annotated[
     typer.Option(help="A .tflite file, a network's .toml file, a named network.", metavar="M"),
 ]
 Device = Annotated[
-    str, typer.Option(help="A Thing Description's file, a board, or a title or id.", metavar="D")
+    str, typer.Option(help="A device's title or id; or its file, or a known board.", metavar="D")
 ]
 Out = Annotated[Path, typer.Option(help="The folder to write.", metavar="DIR")]
 Things = Annotated[
-    Path | None, typer.Option(help="Thing Descriptions that D is one of.", metavar="DIR|FILE")
+    Path | None, typer.Option(help="Devices: .ttl, .jsonld or .json files.", metavar="DIR|FILE")
 ]
 Models = Annotated[Path | None, typer.Option(help="Models that M is one of.", metavar="DIR|FILE")]
 Fleet = Annotated[

@@ -43,6 +43,7 @@ _UPDATES: Final = (
 )
 _NOWHERE: Final = "DROP GRAPH <urn:tinyfleet:graph:none> ;\n"
 _HIDES = re.compile("SERVICE|^(?:LOAD|FROM|USING|NAMED|FILTER|BIND)", re.IGNORECASE)
+_PAIRS: Final = {"{": "}", "[": "]", "(": ")"}
 _AT = re.compile(r"error at (\d+):(\d+): ")
 
 
@@ -179,7 +180,19 @@ def _malformed(text: str, message: str, change: Token | None) -> QueryError:
         line -= line > first
     rest = "".join((text.splitlines(keepends=True) or [""])[line - 1 :])[column - 1 :]
     got = repr(rest[:20].splitlines()[0]) if rest.strip() else "the end"
-    return QueryError(f"query, line {line}, column {column}: expected other SPARQL, got {got}")
+    awaited = "other SPARQL" if rest.strip() else _closing(text)
+    return QueryError(f"query, line {line}, column {column}: expected {awaited}, got {got}")
+
+
+def _closing(text: str) -> str:
+    """Return the brackets that close what is open at the end of `text`; of none, "more SPARQL"."""
+    awaited = ""
+    for word in tokens(text):
+        if word.marks("{[("):
+            awaited = _PAIRS[word.text] + awaited
+        elif word.marks("}])"):
+            awaited = awaited[1:]
+    return " ".join(awaited) or "more SPARQL"
 
 
 def _refusal(text: str, word: Token, expected: str) -> QueryError:

@@ -1,8 +1,8 @@
 """What of a device goes into a model: numbers of its Thing Description, in the model's order."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -65,8 +65,9 @@ def map_inputs(thing: Mapping[str, Any], shape: Sequence[int], sensors: Sequence
     """Find what of `thing` makes a sample of `shape`.
 
     These are the numbers of the sensors that the model needs, all of them where it names none; if
-    these do not fit, those of the only property that does. A vector takes as many readings as fill
-    it; of any other shape, the first side counts readings and the others hold one.
+    these do not fit, those of the only property that does; if none does, three numbers for each one
+    that stands for all axes of a needed sensor, as published boards have it. A vector takes as many
+    readings as fill it; of any other shape, the first side counts readings and the others hold one.
 
     Args:
         thing: a Thing Description, as JSON has it.
@@ -89,7 +90,16 @@ def map_inputs(thing: Mapping[str, Any], shape: Sequence[int], sensors: Sequence
     ]
     if len(fitting) == 1:
         return Mapped(fitting[0], _window(len(fitting[0]), shape))
-    return Mapped()
+    along = tuple(axis for one in chosen for axis in _along(one)) if wanted else ()
+    return Mapped(along, window) if (window := _window(len(along), shape)) else Mapped()
+
+
+def _along(channel: Channel) -> Iterator[Channel]:
+    """Yield the axes of a number that stands for all of them, or else the number."""
+    if channel.sensor in _AXED and channel.name == channel.property:
+        yield from (replace(channel, name=f"{channel.name}.{axis}") for axis in _AXES)
+    else:
+        yield channel
 
 
 def _window(count: int, shape: Sequence[int]) -> int:
@@ -208,6 +218,11 @@ def _of_sensor(sensor: str, part: str) -> Iterator[Channel]:
     name = sensor.lower()
     for axis in _AXES if sensor in _AXED else ("",):
         yield Channel(f"{name}.{axis}" if axis else name, name, sensor, part)
+
+
+def class_names(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return what classes of sensors are called, such as "Accelerometer", of names or IRIs."""
+    return tuple(sorted({_local(kind) for kind in kinds}))
 
 
 def _texts(value: Any) -> list[str]:

@@ -2,15 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from rdflib import URIRef
+from rdflib.term import Node
 from rich.table import Table
 from rich.text import Text
 
-from tinyfleet.ontology.matching import Matches, Pair
+from tinyfleet.ontology.matching import Limits, Matches, Pair
 from tinyfleet.ontology.refusals import Refusal
+from tinyfleet.ontology.vocabulary import TF
+
+Facts = Iterable[tuple[Node, Node, Node]]
 
 
 def as_json(found: Matches, limit: int | None = None) -> Iterator[str]:
@@ -38,14 +43,71 @@ def as_table(
         limit: the most rows.
         why: a row for each device and model, with the reasons; else one for each kind of device.
     """
-    rows = _each(found, titles) if why else _kinds(found, titles)
-    heads = ("device", "model", "fits", "latency", "energy", "why not")
-    table = Table(*(heads if why else ("device", "models that fit", "refused for")))
-    for row in islice(rows, limit):
-        table.add_row(*map(Text, row))
+    rows = list(islice(_each(found, titles) if why else _kinds(found, titles), limit))
+    table = _each_table(rows) if why else Table("device", "models that fit", "refused for")
+    if not why:
+        for row in rows:
+            table.add_row(*map(Text, row))
     devices = sum(map(len, found.devices.values()))
     summary = f"{len(found.pairs):,} of {devices * len(found.models):,} pairs fit"
     return table, summary
+
+
+def unjudged(found: Matches, devices: Facts, models: Facts, limits: Limits) -> Iterator[str]:
+    """Yield a line for each limit that some device or model states too little to be held to.
+
+    Args:
+        found: what was compared.
+        devices: what the graph states of the devices.
+        models: what it states of the models.
+        limits: those that were asked for.
+    """
+    stated = {(subject, predicate) for subject, predicate, _ in models}
+    kinds = {}
+    for subject, predicate, value in devices:
+        stated.add((subject, predicate))
+        if predicate == TF.profile:
+            kinds[str(subject)] = value
+    asked = (
+        ("latency", limits.latency, (TF.macsPerSecond,)),
+        ("energy", limits.energy, (TF.macsPerSecond, TF.activePower)),
+    )
+    for name, limit, figures in asked:
+        if limit is None:
+            continue
+        for figure in figures:
+            silent = [d for d in found.devices if (kinds.get(d), figure) not in stated]
+            count = sum(len(found.devices[device]) for device in silent)
+            of = sum(map(len, found.devices.values()))
+            yield from _not_judged(name, count, of, "devices", _FIGURES[figure])
+        without = [model for model in found.models if (URIRef(model), TF.macs) not in stated]
+        yield from _not_judged(
+            name, len(without), len(found.models), "models", "multiply-accumulates"
+        )
+
+
+_FIGURES = {
+    TF.macsPerSecond: "multiply-accumulates a second",
+    TF.activePower: "power while computing",
+}
+
+
+def _not_judged(name: str, count: int, of: int, kind: str, figure: str) -> Iterator[str]:
+    if count:
+        yield f"{name} not judged for {count:,} of {of:,} {kind}: they state no {figure}"
+
+
+def _each_table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """Return a table without empty columns; its title is the device or the model of all rows."""
+    heads = ("device", "model", "fits", "latency", "energy", "why not")
+    columns = dict(zip(heads, zip(*rows, strict=True), strict=True)) if rows else {}
+    same = [head for head in ("device", "model") if len(set(columns.get(head, ()))) == 1]
+    title = ", ".join(columns.pop(head)[0] for head in same)
+    shown = {head: cells for head, cells in columns.items() if any(cells)}
+    table = Table(*shown, title=Text(title), title_justify="left")
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _items(values: Iterable[dict[str, Any]]) -> Iterator[str]:

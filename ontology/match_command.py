@@ -13,10 +13,12 @@ from rich.progress import track
 
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.graph import FleetGraph
-from tinyfleet.ontology.match_answers import as_json, as_table
+from tinyfleet.ontology.match_answers import as_json, as_table, unjudged
 from tinyfleet.ontology.match_files import borrow, fill, known_boards, models_in, things_in
-from tinyfleet.ontology.matching import Limits, names, titles
+from tinyfleet.ontology.matching import Limits, facts, names, titles
 from tinyfleet.ontology.matching import match as compare
+from tinyfleet.ontology.offered import offered
+from tinyfleet.ontology.tables import show
 
 
 class Task(StrEnum):
@@ -76,22 +78,27 @@ def match(
 
     Example: tinyfleet match --boards --models models/
     """
+    limits = Limits(max_latency, max_energy)
     with _gathered(_devices(things, boards=boards), models, graph) as chosen:
         found = compare(
             chosen,
             model=None if model is None else _one("--model", model, names(chosen)),
             device=None if device is None else _one("--device", device, titles(chosen)),
             task=task.value,
-            limits=Limits(max_latency, max_energy),
+            limits=limits,
         )
         if json:
             for piece in as_json(found, limit):
                 typer.echo(piece, nl=False)
             return
-        called = titles(chosen, found.devices)
-        table, summary = as_table(found, called, limit, why=model is not None or device is not None)
-        Console().print(table)
+        called, why = titles(chosen, found.devices), (model or device) is not None
+        table, summary = as_table(found, called, limit, why=why)
+        show(table)
         typer.echo(summary)
+        if limits != Limits():
+            stated = facts(chosen, devices=True), facts(chosen, devices=False)
+            for line in unjudged(found, *stated, limits):
+                typer.echo(line)
 
 
 def _devices(things: Path | None, *, boards: bool) -> Graph | None:
@@ -135,7 +142,7 @@ def _one(option: str, wanted: str, known: Mapping[str, str]) -> str:
         return wanted
     found = [iri for iri, name in known.items() if name == wanted]
     if len(found) != 1:
-        some = ", ".join(sorted(set(known.values()))[:10]) or "none"
         got = f"{len(found)} of that name; give the IRI" if found else "no such"
+        some = ", ".join(found) if found else offered(wanted, known.values())
         raise DescriptionError(f"{option} {wanted}: expected one of {some}, got {got}")
     return found[0]

@@ -4,12 +4,10 @@ A description that breaks a shape is read as far as it says what matching asks: 
 published shall be matched too.
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from rdflib import RDF, BNode, Graph, Literal, URIRef
 from rdflib.term import Node
@@ -23,10 +21,8 @@ from tinyfleet.ontology.profile import needs_of, profile_of
 from tinyfleet.ontology.statements import block, triples_text
 from tinyfleet.ontology.things import board_thing
 from tinyfleet.ontology.things_rdf import read_json, thing_graph
+from tinyfleet.ontology.transfer import base_of
 from tinyfleet.ontology.vocabulary import INDEX, NNET, S3N, SCHEMA, TD, TF
-
-BASE = "https://w3id.org/tinyfleet/file/"
-"""What a relative IRI in a Turtle file is relative to."""
 
 THINGS = (".ttl", ".jsonld", ".json")
 MODELS = (".ttl", ".tflite")
@@ -180,9 +176,7 @@ def _model(path: Path) -> Graph:
 def _turtle(path: Path) -> Graph:
     graph = Graph()
     try:
-        graph.parse(
-            data=_read(path), format="ox-turtle", publicID=f"{BASE}{quote(os.fsencode(path.name))}/"
-        )
+        graph.parse(data=_read(path), format="ox-turtle", publicID=base_of(path))
     except (SyntaxError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise DescriptionError(f"{path}: expected Turtle, got {line}") from None

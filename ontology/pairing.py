@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rdflib import Graph, URIRef
+
 from tinyfleet.description import load_network, network_to_toml
 from tinyfleet.errors import DescriptionError
 from tinyfleet.network import Network
 from tinyfleet.networks import NETWORKS
 from tinyfleet.ontology.boards import boards
+from tinyfleet.ontology.contexts import TD_1_0, TD_1_1
 from tinyfleet.ontology.describe import describe
 from tinyfleet.ontology.generate import Device, Learning, Model, Pairing, input_shape
 from tinyfleet.ontology.graph import FleetGraph
-from tinyfleet.ontology.inputs import map_inputs, sensor_names
-from tinyfleet.ontology.match_files import fill
+from tinyfleet.ontology.inputs import class_names, map_inputs, sensor_names
+from tinyfleet.ontology.match_files import THINGS, fill, things_in
 from tinyfleet.ontology.matching import match, titles
 from tinyfleet.ontology.meta import Meta, read_meta
 from tinyfleet.ontology.model import ModelDescription
 from tinyfleet.ontology.profile import Profile, needs_of, profile_of
+from tinyfleet.ontology.rdf_things import board_in, devices_in, part_of, thing_from
 from tinyfleet.ontology.runtimes import LITERT
 from tinyfleet.ontology.things import board_thing
 from tinyfleet.ontology.things_rdf import read_json, thing_graph
@@ -28,7 +32,8 @@ from tinyfleet.weights import load_weights
 SEED: Final = 0
 """Of a network's weights where nobody gives any."""
 
-_ENDINGS: Final = (".json", ".jsonld")
+_JSON: Final = (".json", ".jsonld")
+_ALL: Final = "CONSTRUCT { ?s ?p ?o } WHERE { GRAPH ?device { ?s ?p ?o } }"
 _LABEL: Final = re.compile(r"(?:^|[,;])\s*(\d+)\s*[:=]\s*([^,;]+)")
 _PARTS: Final[Mapping[str | None, Learning | None]] = {
     None: None,
@@ -44,9 +49,10 @@ class Asked:
 
     Attributes:
         model: a .tflite file, a network's .toml file, a named network, or a name in `models`.
-        device: a Thing Description's file, a board's name, or a title or id in `things` or `graph`.
+        device: a title or id in `things` or `graph`; without both, a file of one device or the name
+            of a known board.
         models: a folder of models; None for none.
-        things: a file or a folder of Thing Descriptions; None for none.
+        things: a file or a folder of Thing Descriptions, as JSON or Turtle; None for none.
         graph: the fleet's graph; None for none.
         weights: a network's weights; None for fresh ones of `SEED`.
         labels: names of the classes; None for those that the model's meta file tells.
@@ -61,6 +67,19 @@ class Asked:
     weights: Path | None = None
     labels: tuple[str, ...] | None = None
     kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """A device as it is described.
+
+    Attributes:
+        thing: its Thing Description, or as much of one as its RDF gives.
+        graph: its RDF.
+    """
+
+    thing: Mapping[str, Any]
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -79,11 +98,12 @@ def find_pair(asked: Asked, *, force: bool = False) -> Found:
             do not fit and nobody forces them.
         NetworkError: a network or its weights cannot be read.
     """
-    thing = _thing(asked)
+    meant = _described(asked)
+    thing, things = meant.thing, meant.graph
     place = _place(asked)
     described, network = describe(place), _network(place)
     meta = _meta(place)
-    things, models = thing_graph(thing), described.to_graph(meta)
+    models = described.to_graph(meta)
     own, model = str(thing.get("id", "")), str(described.iri(meta))
     profile = profile_of(things, own)
     if profile is None:
@@ -97,15 +117,16 @@ def find_pair(asked: Asked, *, force: bool = False) -> Found:
         pair = next(iter(found.pairs), None)
         told = "" if pair else "; ".join(refusal.text for refusal in found.refusals)
     carried = _model(asked, described, network, meta)
-    device = _device(thing, own, profile)
+    device = _device(meant, own, profile)
     if pair is None and not force:
         raise DescriptionError(
             f"{carried.name} does not fit {device.title}: {told}; --force writes a project anyway"
         )
-    inputs = map_inputs(thing, input_shape(carried.description), needs_of(models, model).sensors)
+    sensors = class_names(needs_of(models, model).sensors)
+    inputs = map_inputs(thing, input_shape(carried.description), sensors)
     learning = _PARTS[pair.trains] if pair and network is not None else None
     cost = (pair.latency, pair.energy) if pair else (None, None)
-    pairing = Pairing(device, carried, inputs, learning, *cost, told)
+    pairing = Pairing(device, carried, inputs, learning, *cost, told, sensors)
     return Found(pairing, kind)
 
 
@@ -123,48 +144,69 @@ def _kind(asked: Asked, profile: Profile, *, force: bool) -> str:
     return asked.kind
 
 
-def _thing(asked: Asked) -> dict[str, Any]:
-    """Return the Thing Description that is meant."""
+def _described(asked: Asked) -> Described:
+    """Return the device that is meant."""
     wanted = asked.device
-    if Path(wanted).suffix in _ENDINGS and Path(wanted).is_file():
-        return _read_thing(Path(wanted))
+    if asked.things is not None and asked.graph is not None:
+        raise DescriptionError("--graph: expected it or --things, got both; leave one out")
     if asked.things is not None:
-        return _named(_things(asked.things), wanted)
+        return _in_files(asked.things, wanted)
     if asked.graph is not None:
-        with FleetGraph.open(asked.graph, read_only=True) as fleet:
-            called = titles(fleet)
-            meant = [iri for iri, title in called.items() if wanted in (iri, title)]
-            source = fleet.thing(meant[0]) if len(meant) == 1 else None
-        if source is None:
-            raise _unknown("--device", wanted, called.values())
-        return read_json(source)
+        return _in_fleet(asked.graph, wanted)
+    if Path(wanted).suffix in THINGS and Path(wanted).is_file():
+        return _in_files(Path(wanted), None)
     if wanted in boards():
-        return board_thing(boards()[wanted], f"urn:tinyfleet:board:{_word(wanted)}")
+        return _stated(board_thing(boards()[wanted], f"urn:tinyfleet:board:{_word(wanted)}"))
     raise _unknown("--device", wanted, boards())
 
 
-def _things(place: Path) -> list[dict[str, Any]]:
-    if place.is_file():
-        return [_read_thing(place)]
-    found = [_read_thing(path) for path in sorted(place.glob("*")) if path.suffix in _ENDINGS]
-    if not found:
-        raise DescriptionError(f"{place}: expected Thing Descriptions as JSON, got none")
-    return found
+def _in_files(place: Path, wanted: str | None) -> Described:
+    """Return a device of a file or of a folder's files; the only one where none is named."""
+    graph = things_in(place)
+    known = devices_in(graph)
+    if wanted is None and len(known) != 1:
+        raise DescriptionError(
+            f"{place}: expected one device, got {len(known)}; name it, and the file as --things"
+        )
+    own = next(iter(known)) if wanted is None else _meant(known, wanted)
+    for path in [place] if place.is_file() else sorted(place.iterdir()):
+        if path.suffix in _JSON and path.is_file():
+            thing = read_json(path.read_bytes())
+            if thing.get("id", thing.get("@id")) == own:
+                return _stated(thing)
+    part = part_of(graph, own)
+    return Described(thing_from(part, own), part)
 
 
-def _read_thing(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path.read_bytes())
-    except OSError as error:
-        raise DescriptionError(f"{path}: expected a file to read, got {error.strerror}") from None
-    except DescriptionError as error:
-        raise DescriptionError(f"{path}: {error}") from None
+def _in_fleet(place: str, wanted: str) -> Described:
+    """Return a device of the fleet's graph."""
+    with FleetGraph.open(place, read_only=True) as fleet:
+        own = _meant(titles(fleet), wanted)
+        source = fleet.thing(own)
+        thing = None if source is None else read_json(source)
+        if thing is not None and _is_thing(thing):
+            return _stated(thing)
+        graph = fleet.query(_ALL, {"device": [URIRef(own)]}).graph or Graph()
+    return Described(thing_from(graph, own), graph)
 
 
-def _named(things: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
-    meant = [thing for thing in things if wanted in (thing.get("id"), thing.get("title"))]
+def _is_thing(source: Mapping[str, Any]) -> bool:
+    """Tell a Thing Description from the JSON-LD that the graph makes of RDF which it took in."""
+    context = source.get("@context")
+    return any(
+        one in (TD_1_0, TD_1_1) for one in (context if isinstance(context, list) else [context])
+    )
+
+
+def _stated(thing: Mapping[str, Any]) -> Described:
+    return Described(thing, thing_graph(thing))
+
+
+def _meant(known: Mapping[str, str], wanted: str) -> str:
+    """Return the IRI of the device that has this IRI or title."""
+    meant = [iri for iri, title in known.items() if wanted in (iri, title)]
     if len(meant) != 1:
-        raise _unknown("--device", wanted, [str(thing.get("title", "")) for thing in things])
+        raise _unknown("--device", wanted, known.values())
     return meant[0]
 
 
@@ -253,17 +295,17 @@ def _labels(described: ModelDescription, network: Network | None, meta: Meta) ->
     return () if numbers else tuple(map(str, range(classes)))
 
 
-def _device(thing: Mapping[str, Any], own: str, profile: Profile) -> Device:
-    title = thing.get("title")
+def _device(meant: Described, own: str, profile: Profile) -> Device:
+    title = meant.thing.get("title")
     arena = profile.training_arena
     return Device(
         own,
         title if isinstance(title, str) else own,
-        profile.board,
+        profile.board or board_in(meant.graph, own),
         profile.free_ram,
         profile.free_flash,
         profile.free_ram if arena is None else arena,
-        sensor_names(thing),
+        sensor_names(meant.thing),
     )
 
 

@@ -19,6 +19,7 @@ from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.guard import guard, is_update
 from tinyfleet.ontology.queries import NamedQuery, bind, named_queries
 from tinyfleet.ontology.query_inputs import Files, read_bindings, read_files, read_query
+from tinyfleet.ontology.tables import show
 from tinyfleet.ontology.vocabulary import PREFIXES
 
 
@@ -43,7 +44,9 @@ _SHORTENED = sorted(PREFIXES.items(), key=lambda pair: -len(pair[1]))
 
 Name = Annotated[
     str | None,
-    typer.Argument(help="A question's name, a .rq file, or - for stdin.", metavar="QUERY"),
+    typer.Argument(
+        help="A question's name (--list shows them), a .rq file, or - for stdin.", metavar="QUERY"
+    ),
 ]
 Place = Annotated[
     str | None,
@@ -156,16 +159,14 @@ def _print(answer: Answer, form: Form) -> None:
     if not rows:
         typer.echo("nothing found")
         return
-    Console().print(_table(found["head"]["vars"], rows))
+    show(_table(found["head"]["vars"], rows))
 
 
 def _table(variables: list[str], rows: list[dict[str, dict[str, str]]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for variable in variables:
         numeric = all(_is_number(row[variable]) for row in rows if variable in row)
-        table.add_column(
-            variable, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
-        )
+        table.add_column(variable, justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*(Text(_short(row[v]) if v in row else "") for v in variables))
     return table

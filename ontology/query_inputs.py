@@ -15,6 +15,7 @@ from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.guard import LONGEST_UPDATE
 from tinyfleet.ontology.match_files import fill, known_boards, models_in, things_in
 from tinyfleet.ontology.matching import names, titles
+from tinyfleet.ontology.offered import offered
 from tinyfleet.ontology.queries import Term, named_queries
 from tinyfleet.ontology.registration import fit, load
 from tinyfleet.ontology.statements import triples_text
@@ -146,8 +147,7 @@ def read_term(text: str) -> Term:
 def _called(kind: str, name: str, known: Mapping[str, str]) -> URIRef:
     found = sorted(iri for iri, called in known.items() if called == name)
     if len(found) != 1:
-        close = difflib.get_close_matches(name, sorted(set(known.values())), n=5)
-        some = ", ".join(close or sorted(set(known.values()))[:5]) or "none"
+        some = offered(name, known.values())
         got = f"{len(found)} of that name; give the IRI of one" if found else "no such"
         raise QueryError(
             f"--bind {kind}={name}: expected the IRI or the name of a {kind} ({some}), got {got}"

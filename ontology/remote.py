@@ -3,6 +3,7 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
@@ -101,6 +102,12 @@ class Remote:
                 kind = answer.headers.get_content_type()
         except urllib.error.HTTPError as error:
             said = _line(error.read(300).decode(errors="replace"))
+            if error.code == HTTPStatus.NOT_FOUND and not address.endswith("/sparql"):
+                place = address.rpartition("/")[0]
+                raise QueryError(
+                    f"{place}: expected a SPARQL 1.1 endpoint with /query and /update, got none; "
+                    f"of a directory, give {place}/sparql"
+                ) from None
             raise QueryError(f"{address}: expected an answer, got {error.code}: {said}") from None
         except OSError as error:
             raise QueryError(
@@ -116,7 +123,10 @@ class Remote:
         Raises:
             QueryError: the endpoint cannot be reached, or holds too much for one answer.
         """
-        for pattern in ("GRAPH ?g { ?s ?p ?o }", "?s ?p ?o"):
+        outside = "?s ?p ?o"
+        if self._query == self._update:  # a directory's default graph shows what all graphs hold
+            outside += " FILTER NOT EXISTS { GRAPH ?any { ?s ?p ?o } }"
+        for pattern in ("GRAPH ?g { ?s ?p ?o }", outside):
             _, body = self._post(self._query, [("query", f"SELECT ?s ?p ?o ?g {{ {pattern} }}")])
             found: Any = ox.parse_query_results(body, format=ox.QueryResultsFormat.JSON)
             for row in found:

@@ -76,6 +76,9 @@ def open_store(place: Path | str | None, *, read_only: bool = False) -> Store:
 
 
 def _open_directory(place: Path, *, read_only: bool) -> "Local":
+    if read_only and not (place / "CURRENT").is_file():
+        got = "one that holds none" if place.is_dir() else "none"
+        raise QueryError(f"{place}: expected the folder of a graph, got {got}")
     try:
         if read_only:
             return Local(_beside(place), place, read_only=True)
@@ -88,7 +91,7 @@ def _open_directory(place: Path, *, read_only: bool) -> "Local":
                 "stop that process, ask it over HTTP, or open the graph to read only"
             ) from None
         raise QueryError(
-            f"{place}: expected a graph's directory, got none that can be "
+            f"{place}: expected the folder of a graph, got none that can be "
             f"{'read' if read_only else 'used'} ({_line(error)})"
         ) from None
 

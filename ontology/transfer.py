@@ -1,19 +1,36 @@
 """A graph's way into a file and out of one: Turtle, TriG, N-Quads, JSON-LD."""
 
 import json
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pyoxigraph as ox
 from rdflib import RDF
 
 from tinyfleet.errors import DescriptionError
-from tinyfleet.ontology.contexts import inlined
-from tinyfleet.ontology.store import Store
-from tinyfleet.ontology.things_rdf import read_json
-from tinyfleet.ontology.vocabulary import FITS, INDEX, NNET, PREFIXES, S3N, SUMMARY, TD
+from tinyfleet.ontology.contexts import TD_1_0, TD_1_1, inlined
+from tinyfleet.ontology.entry import read_entry
+from tinyfleet.ontology.reindex import reindexed
+from tinyfleet.ontology.store import Local, Store
+from tinyfleet.ontology.things_rdf import check_iri, read_json
+from tinyfleet.ontology.vocabulary import (
+    FITS,
+    INDEX,
+    NNET,
+    PREFIXES,
+    S3N,
+    SSN_EXTEND,
+    SUMMARY,
+    TD,
+)
+
+BASE: Final = "https://w3id.org/tinyfleet/file/"
+"""What a relative IRI in a file is relative to, with the file's name behind it."""
 
 MOST_BYTES: Final = 2 * 2**30
 """Bytes of a file that is imported, at most."""
@@ -23,6 +40,7 @@ FORMATS: Final = {
     ".trig": ox.RdfFormat.TRIG,
     ".nq": ox.RdfFormat.N_QUADS,
     ".jsonld": ox.RdfFormat.JSON_LD,
+    ".json": ox.RdfFormat.JSON_LD,
 }
 """What can be read and written, by the end of a file's name."""
 
@@ -30,7 +48,34 @@ DERIVED: Final = frozenset(map(str, (INDEX, FITS, SUMMARY)))
 """Graphs that are made anew from the others."""
 
 _TYPE = ox.NamedNode(str(RDF.type))
+_PROVIDES = ox.NamedNode(str(SSN_EXTEND.provideInput))
 _DESCRIBED = {str(TD.Thing), str(S3N.SmartSensor), str(NNET.NeuralNetwork)}
+
+Described = tuple[Mapping[str, Any], str]
+"""A Thing Description, and its text as it came."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What files say, ready to be written.
+
+    Attributes:
+        graphs: statements by graph, see `placed`.
+        things: Thing Descriptions that passed the schema and the shapes.
+    """
+
+    graphs: dict[str, list[ox.Quad]]
+    things: list[Described]
+
+    @property
+    def loose(self) -> int:
+        """How many statements belong to no device and no model."""
+        return len(self.graphs.get("", ()))
+
+
+def base_of(path: Path) -> str:
+    """Return what relative IRIs in a file are relative to when nobody says it."""
+    return f"{BASE}{quote(os.fsencode(path.name))}/"
 
 
 def format_of(path: Path) -> ox.RdfFormat:
@@ -47,32 +92,58 @@ def format_of(path: Path) -> ox.RdfFormat:
     return form
 
 
-def read_quads(path: Path, base: str | None = None) -> list[ox.Quad]:
-    """Read a whole file, before anything of it is used; nothing is fetched.
+def read(
+    paths: Sequence[Path], base: str | None = None, watch: Callable[[Path], object] = str
+) -> Taken:
+    """Read whole files, before anything of them is used; nothing is fetched.
 
     Args:
-        path: the file.
-        base: what relative IRIs in it are relative to.
+        paths: the files; what several say of one device or model is taken together.
+        base: what relative IRIs in them are relative to; None for `base_of` each.
+        watch: is told each file before it is read.
 
     Raises:
-        DescriptionError: it cannot be read, is too large, or is not in its format.
+        DescriptionError: one cannot be read, is too large, is not in its format, or describes a
+            device or a model with a figure that is none.
     """
+    if base is not None:
+        check_iri(base, "--base")
+    quads: list[ox.Quad] = []
+    things: list[Described] = []
+    for path in paths:
+        watch(path)
+        try:
+            of_graph, described = _read(path, base)
+            things += described
+            _check(placed(of_graph))
+        except DescriptionError as error:
+            told = str(error).removeprefix(f"{path}: ")
+            none = "" if len(paths) == 1 else f"; none of the {len(paths)} files was taken in"
+            raise DescriptionError(f"{path}: {told}{none}") from None
+        quads += of_graph
+    return Taken(placed(quads), things)
+
+
+def _read(path: Path, base: str | None) -> tuple[list[ox.Quad], list[Described]]:
+    """Read a file of RDF, or of Thing Descriptions."""
     form = format_of(path)
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise DescriptionError(f"{path}: expected at most {MOST_BYTES:,} B, got more")
+            raise DescriptionError(f"expected at most {MOST_BYTES:,} B, got more")
         data = path.read_bytes()
     except OSError as error:
-        raise DescriptionError(f"{path}: expected a file, got {error.strerror}") from None
+        raise DescriptionError(f"expected a file, got {error.strerror}") from None
+    if form == ox.RdfFormat.JSON_LD:
+        document = _document(data)
+        if things := _things(document, data):
+            return [], things
+        data = json.dumps(inlined(document)).encode()
     try:
-        if form == ox.RdfFormat.JSON_LD:
-            data = json.dumps(inlined(_document(data))).encode()
-        return list(ox.parse(data, format=form, base_iri=base, rename_blank_nodes=True))
-    except DescriptionError as error:
-        raise DescriptionError(f"{path}: {error}") from None
+        place = base_of(path) if base is None else base
+        return list(ox.parse(data, format=form, base_iri=place, rename_blank_nodes=True)), []
     except (SyntaxError, ValueError) as error:
         told = " ".join(str(error).split())[:300]
-        raise DescriptionError(f"{path}: expected {form.name}, got {told}") from None
+        raise DescriptionError(f"expected {form.name}, got {told}") from None
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -82,12 +153,49 @@ def _document(data: bytes) -> dict[str, Any]:
     return read_json(data, limit=MOST_BYTES)
 
 
+def _things(document: dict[str, Any], data: bytes) -> list[Described]:
+    """Return the Thing Descriptions that a document is, or is an array of; none for other RDF.
+
+    Raises:
+        DescriptionError: one breaks a shape, or names no device.
+    """
+    found: list[Described]
+    if _is_thing(document):
+        found = [(document, data.decode())]
+    else:
+        listed = document.get("@graph") if document.keys() == {"@graph"} else None
+        if not isinstance(listed, list) or not listed or not all(map(_is_thing, listed)):
+            return []
+        found = [(one, json.dumps(one, ensure_ascii=False)) for one in listed]
+    for thing, source in found:
+        read_entry(thing, source, check=True)
+    return found
+
+
+def _is_thing(document: Any) -> bool:
+    if not isinstance(document, dict):
+        return False
+    context = document.get("@context")
+    names = context if isinstance(context, list) else [context]
+    return TD_1_0 in names or TD_1_1 in names
+
+
+def _check(graphs: Mapping[str, Sequence[ox.Quad]]) -> None:
+    """Refuse figures that are none, which would leave the graph without an index."""
+    alone = ox.Store()
+    for name, quads in graphs.items():
+        if name.startswith("<"):
+            graph = ox.NamedNode(name[1:-1])
+            alone.extend(ox.Quad(q.subject, q.predicate, q.object, graph) for q in quads)
+    reindexed(Local(alone, None))
+
+
 def placed(quads: Iterable[ox.Quad]) -> dict[str, list[ox.Quad]]:
     """Return statements by the graph that each belongs to; derived graphs are left out.
 
     What a file says outside of any graph goes to the graphs of the devices and models that it
-    describes: each with all that can be reached from it without passing another. What none
-    reaches stays in the default graph, "".
+    describes: each with all that can be reached from it without passing another, and with the
+    sensors that provide what is reached. What none reaches stays in the default graph, "".
     """
     graphs: dict[str, list[ox.Quad]] = defaultdict(list)
     loose: dict[Any, list[ox.Quad]] = defaultdict(list)
@@ -98,8 +206,13 @@ def placed(quads: Iterable[ox.Quad]) -> dict[str, list[ox.Quad]]:
             graphs[str(quad.graph_name)].append(quad)
     tops = [subject for subject, about in loose.items() if _described(subject, about)]
     reached: set[Any] = set()
+    providers: dict[Any, list[Any]] = defaultdict(list)
+    for subject, about in loose.items():
+        for quad in about:
+            if quad.predicate == _PROVIDES:
+                providers[quad.object].append(subject)
     for top in tops:
-        own = _reach(top, loose, set(tops))
+        own = _reach(top, loose, providers, set(tops))
         reached |= own
         for subject in own:
             graphs[str(top)] += loose[subject]
@@ -116,13 +229,23 @@ def _described(subject: Any, about: Sequence[ox.Quad]) -> bool:
     )
 
 
-def _reach(top: Any, loose: dict[Any, list[ox.Quad]], tops: set[Any]) -> set[Any]:
+def _reach(
+    top: Any,
+    loose: Mapping[Any, Sequence[ox.Quad]],
+    providers: Mapping[Any, Sequence[Any]],
+    tops: set[Any],
+) -> set[Any]:
+    """Return what is described and can be reached; sensors point at the input they provide."""
     found, waiting = {top}, [top]
     while waiting:
-        for quad in loose.get(waiting.pop(), ()):
-            if quad.object in loose and quad.object not in tops and quad.object not in found:
-                found.add(quad.object)
-                waiting.append(quad.object)
+        node = waiting.pop()
+        objects = [quad.object for quad in loose.get(node, ())]
+        for reached in objects:
+            new = [one for one in (reached, *providers.get(reached, ())) if one not in found]
+            for one in new:
+                if one in loose and one not in tops:
+                    found.add(one)
+                    waiting.append(one)
     return found
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tinyfleet.simulations import mixed, run
 
 RUNS = Path("runs")
+_ALL_TRAIN = (
+    "note: every device that the query finds trains in every round; --per-round N asks fewer"
+)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -133,7 +136,8 @@ def simulate(
     study = _study(app or "", locate_files(said, Path()))
     folder = out or _new_folder(f"{study.app}-{study.strategy}")
     command = shlex.join(["tinyfleet", *sys.argv[1:]])
-    _show(folder, lambda listen: run.start(study, folder, command, machine, listen), as_json)
+    note = _ALL_TRAIN if study.select and study.per_round in (0, study.devices) else ""
+    _show(folder, lambda listen: run.start(study, folder, command, machine, listen), as_json, note)
 
 
 def _study(app: str, said: dict[str, Any]) -> Study:
@@ -150,10 +154,12 @@ def _new_folder(name: str) -> Path:
     return folder
 
 
-def _show(folder: Path, do: Callable[["run.Listener"], Path], as_json: bool) -> None:
+def _show(
+    folder: Path, do: Callable[["run.Listener"], Path], as_json: bool, note: str = ""
+) -> None:
     """Run `do` under a progress bar, then show the table and the report, or JSON."""
     began = time.monotonic()
-    report = _train(folder, do)
+    report = _train(folder, do, note)
     if as_json:
         result = journal.read_json(folder / journal.RESULT)
         seconds = round(time.monotonic() - began, 2)
@@ -161,15 +167,21 @@ def _show(folder: Path, do: Callable[["run.Listener"], Path], as_json: bool) -> 
         return
     _print_result(folder)
     typer.echo(f"report: {report.resolve()}")
+    if (graph := folder / journal.GRAPH).exists():
+        from tinyfleet.ontology.provenance import run_iri
+        from tinyfleet.simulations.selecting import RUN
+
+        asked = shlex.join(["--graph", str(graph), "--bind", f"run={run_iri(RUN)}"])
+        typer.echo(f"ask it: tinyfleet query rounds {asked}")
 
 
-def _train(folder: Path, do: Callable[["run.Listener"], Path]) -> Path:
-    """Run `do` under a progress bar, and return its report."""
+def _train(folder: Path, do: Callable[["run.Listener"], Path], note: str = "") -> Path:
+    """Run `do` under a progress bar, and return its report; say `note` once it is under way."""
     from tinyfleet.simulations.report import write_report
 
     with (
         _interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
-        _progress({"train": "training", "judge": "judging"}) as listen,
+        _progress({"train": "training", "judge": "judging"}, note) as listen,
     ):
         do(listen)
     return write_report(folder)
@@ -193,7 +205,7 @@ def _interruptible(advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(stages: Mapping[str, str]) -> Iterator["run.Listener"]:
+def _progress(stages: Mapping[str, str], note: str = "") -> Iterator["run.Listener"]:
     """Yield a listener that draws a bar for each stage, when somebody looks at stderr."""
     console = Console(stderr=True)
     with Progress(
@@ -209,14 +221,17 @@ def _progress(stages: Mapping[str, str]) -> Iterator["run.Listener"]:
             stage: progress.add_task(text, total=None, note="") for stage, text in stages.items()
         }
         scores: list[float] = []
+        untold = [note] if note else []
 
         def listen(heard: "run.Progress") -> None:
+            if untold:
+                console.print(untold.pop(), highlight=False, soft_wrap=True)
             if heard.score is not None:
                 scores[:] = [heard.score]
-            note = f"loss {heard.loss:.3f}" if math.isfinite(heard.loss) else ""
+            told = f"loss {heard.loss:.3f}" if math.isfinite(heard.loss) else ""
             if scores and heard.stage == "train":
-                note += f"  validation {scores[0]:.2f}"
-            progress.update(bars[heard.stage], completed=heard.done, total=heard.total, note=note)
+                told += f"  validation {scores[0]:.2f}"
+            progress.update(bars[heard.stage], completed=heard.done, total=heard.total, note=told)
 
         yield listen
 

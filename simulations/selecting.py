@@ -28,7 +28,7 @@ from tinyfleet.simulations.journal import State
 from tinyfleet.simulations.population import iri_of, populate
 
 RUN = "study"
-"""The run in the graph of its folder, which holds no other."""
+"""The run in the graph of its folder, which holds no other: the same study, the same graph."""
 
 _TOGETHER = 50  # rounds that are written again together
 

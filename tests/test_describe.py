@@ -205,3 +205,9 @@ def test_a_network_in_toml_is_described_as_the_named_one(tmp_path: Path) -> None
     path.write_text(network_to_toml(named_network("sine")))
 
     assert describe(str(path)).to_json() == describe("sine").to_json()
+
+
+def test_a_description_is_written_under_a_turtle_name_alone(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionError, match=r"expected a name that ends in \.ttl"):
+        run("sine", "--out", tmp_path / "sine.json")
+    assert not list(tmp_path.iterdir())

@@ -77,12 +77,12 @@ def test_a_reader_sees_the_graph_beside_its_writer_and_cannot_write(tmp_path: Pa
 @pytest.mark.parametrize("read_only", [True, False])
 def test_what_is_no_directory_of_a_graph_is_refused(tmp_path: Path, read_only: bool) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(QueryError, match="expected a graph's directory"):
+    with pytest.raises(QueryError, match="expected the folder of a graph"):
         FleetGraph.open(tmp_path / "file", read_only=read_only)
 
 
 def test_a_graph_that_is_absent_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match="expected a graph's directory"):
+    with pytest.raises(QueryError, match="expected the folder of a graph"):
         FleetGraph.open(tmp_path / "absent", read_only=True)
     assert not (tmp_path / "absent").exists()
 

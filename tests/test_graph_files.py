@@ -5,14 +5,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from directories import thing as plain_thing
 from graph_things import MODEL, counts, fitting, iri, model, quads, thing, waiting
+from rdflib import SSN
 from seloc import BASE
 from typer.testing import CliRunner
 
 from tinyfleet.errors import DescriptionError
 from tinyfleet.ontology.graph import FleetGraph, Status
 from tinyfleet.ontology.graph_command import graph as command
+from tinyfleet.ontology.match_files import fill as fill_from_files
+from tinyfleet.ontology.match_files import models_in, things_in
+from tinyfleet.ontology.matching import match
 from tinyfleet.ontology.things_rdf import thing_graph
+from tinyfleet.ontology.transfer import read
+from tinyfleet.ontology.vocabulary import NNET, SSN_EXTEND, TF
+
+TD = '"@context": "https://www.w3.org/2022/wot/td/v1.1"'
 
 
 def fill(graph: FleetGraph) -> None:
@@ -64,7 +74,12 @@ def test_turtle_goes_to_the_graphs_of_what_it_describes(tmp_path: Path) -> None:
         ("cut.jsonld", '{"@id": "urn:a", "urn:b": 1'),
         ("far.jsonld", '{"@context": "http://127.0.0.1:9/context", "@id": "urn:a", "urn:b": 1}'),
         ("file.jsonld", '{"@context": "file:///etc/passwd", "@id": "urn:a", "urn:b": 1}'),
-        ("relative.ttl", "<a> <urn:b> 1 ."),
+        ("nameless.jsonld", f"{{{TD}}}"),
+        ("wrong.json", f'{{{TD}, "id": "urn:example:1"}}'),
+        (
+            "figure.ttl",
+            f"<urn:a> a <{NNET.NeuralNetwork}> ; <{TF.needsRam}> 'much' .",
+        ),
         ("unknown.txt", ""),
     ],
 )
@@ -111,14 +126,90 @@ def test_the_published_boards_and_models_are_imported_unchanged(seloc: Path) -> 
         assert graph.import_(seloc / "tflite_models.ttl", base=BASE) == (9, 23)
 
 
+def test_what_is_imported_matches_as_the_files_do(seloc: Path) -> None:
+    boards = sorted((seloc / "things").glob("*.ttl"))
+    models = seloc / "tflite_models.ttl"
+    with FleetGraph.open() as files, FleetGraph.open() as each, FleetGraph.open() as whole:
+        fill_from_files(files, things_in(seloc / "things"), models_in(models))
+        for board in boards:
+            each.import_(board)
+        each.import_(models, base=BASE)
+        whole.take_in(read([models, *boards]))
+        pairs = set(match(files).pairs)
+        assert len(pairs) == 89
+        assert set(match(each).pairs) == set(match(whole).pairs) == pairs
+
+
+def test_sensors_in_another_file_are_those_of_the_model(tmp_path: Path) -> None:
+    needs = tmp_path / "model.ttl"
+    needs.write_text(f"<urn:m> a <{NNET.NeuralNetwork}> ; <{SSN.hasInput}> <urn:in> .")
+    gives = tmp_path / "sensors.ttl"
+    gives.write_text(
+        f"<urn:s> a <urn:Camera> ; <{SSN_EXTEND.provideInput}> <urn:in> . <urn:x> <urn:y> 1 ."
+    )
+    with FleetGraph.open() as graph:
+        taken = read([gives, needs])
+        assert taken.loose == 1
+        graph.take_in(taken)
+        needed = "SELECT ?class { GRAPH ?index { <urn:m> tf:needsSensor ?class } }"
+        assert [str(row[0]) for row in graph.select(needed).rows] == ["urn:Camera"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_thing_descriptions_are_registered_as_they_came(tmp_path: Path, many: bool) -> None:
+    text = json.dumps([plain_thing(1), plain_thing(2)] if many else plain_thing(1), indent=1)
+    (tmp_path / "lamp.json").write_text(text)
+    with FleetGraph.open() as graph:
+        assert graph.import_(tmp_path / "lamp.json") == (2 if many else 1, 0)
+        source = graph.thing("urn:example:1")
+        assert source is not None
+        assert source == text or many
+        assert json.loads(source) == plain_thing(1)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, list(map(str, arguments)))
+
+
+def test_what_is_of_no_device_or_model_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lamp.jsonld").write_text(json.dumps(plain_thing()))
+    (tmp_path / "more.ttl").write_text("<a> <urn:b> 1, 2 .")
+    files = [str(tmp_path / "lamp.jsonld"), str(tmp_path / "more.ttl")]
+    command(["import", *files, "--graph", str(tmp_path / "fleet")], standalone_mode=False)
+    said = capsys.readouterr()
+    assert said.out == "the graph has 1 device (1 without a microcontroller) and 0 models\n"
+    assert "2 statements of no device and no model" in said.err
+
+
+def test_of_several_files_with_a_bad_one_none_is_taken_in(tmp_path: Path) -> None:
+    thing_graph(thing(1)).serialize(tmp_path / "one.ttl", format="turtle")
+    (tmp_path / "cut.ttl").write_text("<urn:a> <urn:b")
+    place = tmp_path / "fleet"
+    done = run("import", tmp_path / "one.ttl", tmp_path / "cut.ttl", "--graph", place)
+    assert isinstance(done.exception, DescriptionError)
+    assert "cut.ttl: expected Turtle" in str(done.exception)
+    assert "none of the 2 files was taken in" in str(done.exception)
+    assert not place.exists()
+
+
+def test_a_folder_that_is_no_graph_is_told_in_one_line(tmp_path: Path) -> None:
+    for place, got in ((tmp_path / "nofleet", "none"), (tmp_path, "one that holds none")):
+        for asked in (["export", tmp_path / "all.trig"], ["reindex"]):
+            done = run(*asked, "--graph", place)
+            expected = f"{place}: expected the folder of a graph, got {got}"
+            assert str(done.exception) == expected
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_commands_import_export_and_mend(tmp_path: Path) -> None:
-    run = CliRunner()
     thing_graph(thing(1)).serialize(tmp_path / "one.ttl", format="turtle")
     place = ["--graph", str(tmp_path / "fleet"), "--json"]
-    done = run.invoke(command, ["import", str(tmp_path / "one.ttl"), *place])
+    done = run("import", tmp_path / "one.ttl", *place)
     assert json.loads(done.stdout) == {"devices": 1, "models": 0}
-    done = run.invoke(command, ["reindex", *place])
+    done = run("reindex", *place)
     assert json.loads(done.stdout) == {"devices": 1, "models": 0}
-    done = run.invoke(command, ["export", str(tmp_path / "all.trig"), *place])
+    done = run("export", tmp_path / "all.trig", *place)
     assert json.loads(done.stdout)["statements"] > 10
     assert (tmp_path / "all.trig").is_file()

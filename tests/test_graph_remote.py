@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from directories import served
+from directories import thing as plain_thing
 from graph_things import MODEL, counts, fitting, iri, model, quads, thing, waiting
 from needed import go_without
 
@@ -107,6 +109,22 @@ def test_what_the_endpoint_refuses_is_one_line(address: str) -> None:
             with pytest.raises(QueryError) as refused:
                 ask("SELECT * {")
             assert "\n" not in str(refused.value)
+
+
+def test_a_directory_is_asked_at_its_sparql_address(tmp_path: Path) -> None:
+    with FleetGraph.open(tmp_path / "fleet") as graph:
+        graph.register(plain_thing())
+        held = quads(graph)
+    with served(tmp_path / "fleet") as (address, _):
+        with FleetGraph.open(f"{address}/sparql", read_only=True) as graph:
+            found = graph.select("SELECT ?title { ?device td:title ?title }")
+            assert [str(title) for (title,) in found.rows] == ["thing 1"]
+            assert graph.export(tmp_path / "all.nq") == held
+        with (
+            FleetGraph.open(address, read_only=True) as graph,
+            pytest.raises(QueryError, match=f"of a directory, give {address}/sparql$"),
+        ):
+            graph.thing("urn:example:1")
 
 
 def test_no_endpoint_is_told_in_one_line() -> None:

@@ -190,3 +190,28 @@ def test_the_known_boards_are_compared_with_models_in_files(tmp_path: Path) -> N
     pairs = json.loads(answer.stdout)["pairs"]
     assert {pair["name"] for pair in pairs} == {"characters-mcu"}
     assert "urn:tinyfleet:board:arduino-nano-33-ble-sense" in {pair["device"] for pair in pairs}
+
+
+@inside
+def test_a_table_names_each_model_in_full_and_has_no_empty_column() -> None:
+    answer = run("tinyfleet match --things boards --models models --device MS200_1").stdout
+
+    names = [f"Micro_Speech_Yes_No_{number}" for number in range(1, 5)]
+    assert [answer.count(name) for name in names] == [1] * 4
+    assert answer.count("MS200_1") == 1
+    assert "latency" not in answer
+
+
+@inside
+def test_a_limit_that_nothing_was_held_to_says_so() -> None:
+    answer = run("tinyfleet match --things boards --models models --max-latency 1").stdout
+
+    assert "latency not judged for 9 of 9 devices" in answer
+    assert "energy" not in answer
+
+
+@inside
+def test_names_that_are_not_listed_are_counted() -> None:
+    result = run("tinyfleet match --things boards --models models --model zzz")
+
+    assert str(result.exception).endswith("and 13 more, got no such")

@@ -54,6 +54,12 @@ def test_an_answer_for_people_is_a_table_with_short_names(place: Path) -> None:
     assert "https://w3id.org" not in done.stdout
 
 
+def test_a_table_in_a_pipe_keeps_each_name_on_one_line(place: Path) -> None:
+    wide = f"SELECT ?a ?b {{ BIND (<urn:{'a' * 150}> AS ?a) BIND (<urn:{'b' * 150}> AS ?b) }}"
+    done = query("-", "--graph", place, stdin=wide)
+    assert f"urn:{'a' * 150}  urn:{'b' * 150}" in done.stdout
+
+
 def test_an_empty_answer_says_so(place: Path) -> None:
     done = query("can-train", "--graph", place, "--bind", "model=walk", "--bind", "bytes=1")
     assert done.stdout == "nothing found\n"

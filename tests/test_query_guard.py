@@ -124,8 +124,9 @@ def test_data_may_be_longer_than_a_query() -> None:
     ("text", "message"),
     [
         ("SELECT * {\n ?a ?b  }", "line 2, column 10"),
-        ("SELECT * { ?a ?b ?c", "got the end"),
-        ("", "got the end"),
+        ("SELECT * { ?a ?b ?c", "expected }, got the end"),
+        ("SELECT * { FILTER (?a", "expected ) }, got the end"),
+        ("", "expected more SPARQL, got the end"),
         ("SELECT * { ?a nobody:knows ?b }", "PREFIX nobody: <...>"),
         ("SELECT * { ?a ?b 'never closed }", "column 18"),
         ("SELECT * { ?a \\u003fb ?c }", "line 1, column 15"),

@@ -1,6 +1,7 @@
 """A study whose devices a query chooses: reproducible, resumable, and answerable afterwards."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -248,3 +249,37 @@ def test_the_query_is_checked_before_the_run_begins(tmp_path: Path) -> None:
     with pytest.raises(QueryError):
         run(tmp_path / "run", select="nobody")
     assert not (tmp_path / "run").exists()
+
+
+def _said(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    program = "from tinyfleet.cli import main; main()"
+    typed = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(typed, capture_output=True, text=True, check=True)
+
+
+def test_the_page_says_how_a_run_is_asked(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "select.md").read_text("utf-8")
+    asked = [line for line in page.splitlines() if line.startswith("tinyfleet query")]
+    folder = run(tmp_path / "run", devices=20)
+
+    answers = [
+        _said(*shlex.split(line.replace("runs/fair", str(folder)))[1:], "--csv").stdout
+        for line in asked
+    ]
+
+    assert [line.split()[2] for line in asked] == ["rounds", "device-history"]
+    assert len(answers[0].splitlines()) == 1 + len(lines(folder))
+    assert (
+        len(answers[1].splitlines()) == 1 + sum(0 in line["selected"] for line in lines(folder)) > 1
+    )
+
+
+@pytest.mark.parametrize(("per_round", "notes"), [(0, 1), (3, 0)])
+def test_a_query_that_chooses_nothing_is_noted(per_round: int, notes: int, tmp_path: Path) -> None:
+    typed = "--strategy tinyreptile-parallel --devices 10 --rounds 1 --tasks 2 --shots 4"
+    asked = ("--per-round", str(per_round), "--select", "fair", "--out", tmp_path / "run")
+
+    done = _said("simulate", "sine", *typed.split(), *asked)
+
+    assert done.stderr.count("note: every device that the query finds trains") == notes
+    assert "run=urn:tinyfleet:run:study" in done.stdout

@@ -217,6 +217,7 @@ def _common(project: Mapping[str, Any]) -> dict[str, Any]:
         "analog": analog,
         "write": analog or not groups,
         "told": project["told"],
+        "needs": project["needs"],
         "sensors": project["device"]["sensors"],
         "board": project["device"]["board"],
         "ram": project["device"]["ram"] or 0,

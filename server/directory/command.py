@@ -75,7 +75,10 @@ def serve(
 
 
 def _tell(address: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps({"address": address}) if as_json else f"directory  {address}")
+    if as_json:
+        typer.echo(json.dumps({"address": address, "sparql": f"{address}/sparql"}))
+    else:
+        typer.echo(f"directory  {address}\nSPARQL     {address}/sparql")
 
 
 def _address(text: str) -> tuple[str, int]:
