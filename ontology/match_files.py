@@ -4,7 +4,6 @@ A description that breaks a shape is read as far as it says what matching asks: 
 published shall be matched too.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from tinyfleet.ontology.matching import facts
 from tinyfleet.ontology.meta import read_meta
 from tinyfleet.ontology.profile import needs_of, profile_of
 from tinyfleet.ontology.statements import block, triples_text
-from tinyfleet.ontology.things import board_thing
+from tinyfleet.ontology.things import board_iri, board_thing
 from tinyfleet.ontology.things_rdf import read_json, thing_graph
 from tinyfleet.ontology.transfer import base_of
 from tinyfleet.ontology.vocabulary import INDEX, NNET, S3N, SCHEMA, TD, TF
@@ -52,8 +51,7 @@ def known_boards() -> Graph:
     """Return the boards that this installation knows, as devices."""
     graph = Graph()
     for board in boards().values():
-        slug = re.sub(r"[^a-z0-9]+", "-", board.name.lower())
-        graph += thing_graph(board_thing(board, f"urn:tinyfleet:board:{slug}"))
+        graph += thing_graph(board_thing(board, board_iri(board)))
     return graph
 
 

@@ -1,7 +1,7 @@
 """Find the device and the model that are meant, and make a pair of them when they fit."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +22,11 @@ from tinyfleet.ontology.match_files import THINGS, fill, things_in
 from tinyfleet.ontology.matching import match, titles
 from tinyfleet.ontology.meta import Meta, read_meta
 from tinyfleet.ontology.model import ModelDescription
+from tinyfleet.ontology.offered import offered
 from tinyfleet.ontology.profile import Profile, needs_of, profile_of
 from tinyfleet.ontology.rdf_things import board_in, devices_in, part_of, thing_from
 from tinyfleet.ontology.runtimes import LITERT
-from tinyfleet.ontology.things import board_thing
+from tinyfleet.ontology.things import board_iri, board_thing
 from tinyfleet.ontology.things_rdf import read_json, thing_graph
 from tinyfleet.weights import load_weights
 
@@ -156,7 +157,8 @@ def _described(asked: Asked) -> Described:
     if Path(wanted).suffix in THINGS and Path(wanted).is_file():
         return _in_files(Path(wanted), None)
     if wanted in boards():
-        return _stated(board_thing(boards()[wanted], f"urn:tinyfleet:board:{_word(wanted)}"))
+        board = boards()[wanted]
+        return _stated(board_thing(board, board_iri(board)))
     raise _unknown("--device", wanted, boards())
 
 
@@ -210,8 +212,8 @@ def _meant(known: Mapping[str, str], wanted: str) -> str:
     return meant[0]
 
 
-def _unknown(option: str, wanted: str, known: Any) -> DescriptionError:
-    some = ", ".join(sorted(set(map(str, known)))[:10]) or "none"
+def _unknown(option: str, wanted: str, known: Iterable[object]) -> DescriptionError:
+    some = offered(wanted, map(str, known))
     return DescriptionError(f"{option}: expected one of {some:.400}, got {wanted!r:.80}")
 
 
@@ -307,7 +309,3 @@ def _device(meant: Described, own: str, profile: Profile) -> Device:
         profile.free_ram if arena is None else arena,
         sensor_names(meant.thing),
     )
-
-
-def _word(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

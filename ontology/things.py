@@ -1,5 +1,6 @@
 """A board as a W3C Thing Description 1.1: what a device of it is and can do."""
 
+import re
 from typing import Any
 
 from tinyfleet.ontology.boards import Board, Sensor
@@ -8,6 +9,11 @@ from tinyfleet.ontology.vocabulary import PREFIXES
 
 TD_CONTEXT = "https://www.w3.org/2022/wot/td/v1.1"
 _USED = ("s3n", "s3n_extend", "schema", "sosa", "sosa_extend", "ssn", "ssn-system", "tf", "unit")
+
+
+def board_iri(board: Board) -> str:
+    """Return the IRI of a board of the library, where it stands for a device."""
+    return f"urn:tinyfleet:board:{re.sub(r'[^a-z0-9]+', '-', board.name.lower()).strip('-')}"
 
 
 def board_thing(

@@ -39,6 +39,7 @@ from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.choices import Choices
 from tinyfleet.simulations.choosing import NAME, Again, Choosing
 from tinyfleet.simulations.fleet import SimulatedFleet
+from tinyfleet.simulations.population import SMALL
 from tinyfleet.simulations.run import Listener, Progress
 from tinyfleet.simulations.study import Study, study_from
 from tinyfleet.weights import load_weights, save_weights
@@ -51,9 +52,6 @@ START_SECONDS = 60.0
 
 STOP_SECONDS = 20.0
 """Seconds that a daemon has to say goodbye."""
-
-SMALL = Facts("BBC micro:bit v1", "", ram=16_384, flash=262_144, arena=8192)
-"""What the small devices say of themselves."""
 
 _LEAVES = "gw-3"
 """The gateway that goes away before the rounds."""

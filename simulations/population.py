@@ -5,6 +5,7 @@ matched with every model. The others share its profile, so that 100,000 are ther
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rdflib import URIRef
@@ -41,9 +42,12 @@ def _kind(name: str) -> Facts:
 
 _SIZES = (("ram",), ("flash",), ("training_arena", "free_ram"))
 
+SMALL = Facts("BBC micro:bit v1", "", ram=16_384, flash=262_144, arena=8192)
+"""What a small board says of itself; the library of boards has none as small."""
+
 KINDS: Sequence[Facts] = (
     *map(_kind, ("Arduino Nano 33 BLE Sense", *_ARENAS)),
-    Facts("BBC micro:bit v1", "simulated", ram=16_384, flash=262_144, arena=8_192),
+    replace(SMALL, software="simulated"),
 )
 """The boards that simulated devices stand for, in turn; the last trains the smallest networks."""
 
