@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tinyfleet.client.link import Link
 from tinyfleet.client.stages import Stage, mean_of, stages_of, stream_of
 from tinyfleet.errors import NetworkError, TrainingError, WireError
+from tinyfleet.exchange import Exchange
 from tinyfleet.follow import (
     check_assignment,
     check_tasks,
@@ -123,8 +124,15 @@ class Board:
     def _accept(self, assignment: Assignment) -> None:
         check_assignment(self._network, assignment)
         check_online(assignment.training)
+        if assignment.answer != "weights":
+            raise TrainingError(
+                "assignment.answer: expected weights, all that boards answer with, "
+                f"got {assignment.answer}"
+            )
 
     def _follow(self, assignment: Assignment, stages: list[Stage], device: int) -> Update:
+        exchange = Exchange.of(self._network, assignment)
+        assignment = exchange.arrived
         start = local_start(self._network, assignment, [device])[0]
         places = returned(self._network, assignment)
         if places is None:
@@ -140,7 +148,7 @@ class Board:
                 return Update(device, assignment.round, *chosen, examples, float(loss), down)
             return self._read(assignment, device, (start, loss, examples), diverged=keep)
 
-        return self._through_restarts(f"round {assignment.round}", one_round)
+        return exchange.rounded(self._through_restarts(f"round {assignment.round}", one_round))
 
     def _through_restarts(self, asked: str, work: Callable[[Hello], Done]) -> Done:
         """Do `work`, and start over where the board restarted or lost its place meanwhile."""

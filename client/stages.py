@@ -34,13 +34,15 @@ def stages_of(network: Network, assignment: Assignment, task: Task) -> list[Stag
     support = len(task.support_x), stream_of(task.support_x, task.support_y)
     if not local:
         return [Stage(plan(network, frozen), *support)]
-    if not len(task.query_x):
+    if assignment.learns_query and not len(task.query_x):
         raise TrainingError("assignment.local: expected a query to learn from, got none")
     others = frozenset(network.parts) - local
-    query = len(task.query_x), stream_of(task.query_x, task.query_y)
+    then = support
+    if assignment.learns_query:
+        then = len(task.query_x), stream_of(task.query_x, task.query_y)
     return [
         Stage(plan(network, others | frozen), *support),
-        Stage(plan(network, local | frozen), *query),
+        Stage(plan(network, local | frozen), *then),
     ]
 
 

@@ -15,9 +15,18 @@ from typing import Any, get_args
 
 import numpy as np
 
+from tinyfleet.encoding import Encoding
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.mean import Mean, Tally, Weighting
-from tinyfleet.messages import Assignment, Floats, Optimizer, Training
+from tinyfleet.messages import (
+    Answer,
+    Assignment,
+    Floats,
+    LocalStart,
+    Optimizer,
+    SharedFrom,
+    Training,
+)
 
 ConfigValue = int | float | str | bool | list[str]
 DEFAULT_RATE = 0.01
@@ -25,6 +34,27 @@ DEFAULT_RATE = 0.01
 
 SILENT, REFUSED, UNSUPPORTED = 1001, 1002, 1003
 """Codes of error replies: no device answered; all answers were refused; not a training message."""
+
+ASSIGNMENT = frozenset(
+    [
+        "server-round",
+        "rate",
+        "passes",
+        "batch",
+        "optimizer",
+        "proximal-mu",
+        "frozen",
+        "local",
+        "local-start",
+        "shared-from",
+        "answer",
+        "share",
+        "seed",
+        "encoding",
+        "encoding-down",
+    ]
+)
+"""Every key that `assignment_to_config` may write."""
 
 METRICS = (
     "num-examples",
@@ -34,7 +64,6 @@ METRICS = (
     "parameters-sent",
     "refused",
 )
-_STARTS = ("received", "zeros", "fresh")
 
 
 def assignment_to_config(assignment: Assignment) -> dict[str, ConfigValue]:
@@ -56,6 +85,14 @@ def assignment_to_config(assignment: Assignment) -> dict[str, ConfigValue]:
         config["frozen"] = list(assignment.frozen)
     if assignment.local:
         config["local"] = list(assignment.local)
+    if assignment.shared_from != "query":
+        config["shared-from"] = assignment.shared_from
+    if assignment.answer != "weights":
+        config["answer"] = assignment.answer
+    if assignment.encoding != "float32":
+        config["encoding"] = assignment.encoding
+    if assignment.encoding_down != "float32":
+        config["encoding-down"] = assignment.encoding_down
     return config
 
 
@@ -83,9 +120,13 @@ def assignment_from_config(config: Mapping[str, Any], weights: Floats) -> Assign
         training=training,
         frozen=_names(config, "frozen"),
         local=_names(config, "local"),
-        local_start=_one_of(config, "local-start", _STARTS, "fresh"),
+        local_start=_one_of(config, "local-start", get_args(LocalStart), "fresh"),
+        shared_from=_one_of(config, "shared-from", get_args(SharedFrom), "query"),
+        answer=_one_of(config, "answer", get_args(Answer), "weights"),
         share=_read(config, "share", float, 1.0),
         seed=_read(config, "seed", int, 0),
+        encoding=_one_of(config, "encoding", get_args(Encoding), "float32"),
+        encoding_down=_one_of(config, "encoding-down", get_args(Encoding), "float32"),
     )
 
 

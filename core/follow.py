@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.messages import Assignment, Training, Update
 from tinyfleet.network import Layout, Network, check_layers
-from tinyfleet.task import Task, TaskBatch, check_finite
+from tinyfleet.task import TaskBatch, check_finite
 
 Floats = NDArray[np.float32]
 
@@ -70,11 +70,31 @@ def follow(
     if (tasks.counts != samples).any():
         raise TrainingError("expected supports of one length; group the devices by it")
     x, y = rows(tasks.support_x[:, :samples]), tasks.support_y[:, :samples]
-    frozen, training = frozenset(assignment.frozen), assignment.training
+    if assignment.learns_query and not tasks.query_x.shape[1]:
+        asking = "local" if assignment.local else "answer"
+        raise TrainingError(f"assignment.{asking}: expected a query to learn from, got none")
     if assignment.local:
         return _reconstruct(engine, assignment, tasks, devices, (x, y))
+    frozen, training = frozenset(assignment.frozen), assignment.training
     weights, losses = engine.train(training, assignment.weights, x, y, frozen)
-    return Learned(weights, losses, tasks.counts * np.int64(training.passes))
+    learned = Learned(weights, losses, tasks.counts * np.int64(training.passes))
+    if assignment.answer == "gradient":
+        return _gradient(engine, assignment, tasks, learned)
+    return learned
+
+
+def _gradient(
+    engine: Engine, assignment: Assignment, tasks: TaskBatch, adapted: Learned
+) -> Learned:
+    """Move the received weights by the query's gradient at the adapted ones (first-order MAML)."""
+    step = Training(rate=assignment.training.rate, batch=0)
+    queries, frozen = rows(tasks.query_x), frozenset(assignment.frozen)
+    stepped, second = engine.train(step, adapted.weights, queries, tasks.query_y, frozen)
+    s, q = int(tasks.counts[0]), queries.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):  # a device that diverged is refused later
+        weights = assignment.weights + (stepped - adapted.weights)
+    losses = _mean_loss((adapted.losses, s), (second, q))
+    return Learned(weights, losses, adapted.examples + q)
 
 
 def _reconstruct(
@@ -84,18 +104,25 @@ def _reconstruct(
     devices: Sequence[int],
     support: tuple[Floats, Floats],
 ) -> Learned:
-    """Rebuild the local part on the support, then learn the rest on the query (TinyMetaFed)."""
+    """Rebuild the local part on the support, then learn the rest (TinyMetaFed, FedRep)."""
     local, frozen = frozenset(assignment.local), frozenset(assignment.frozen)
     others = frozenset(engine.network.parts) - local
-    training, queries = assignment.training, rows(tasks.query_x)
-    s, q = support[0].shape[1], queries.shape[1]
-    if not q:
-        raise TrainingError("assignment.local: expected a query to learn from, got none")
+    training, then = assignment.training, support
+    if assignment.shared_from == "query":
+        then = rows(tasks.query_x), tasks.query_y
+    s, q = support[0].shape[1], then[0].shape[1]
     start = local_start(engine.network, assignment, devices)
     rebuilt, first = engine.train(training, start, *support, others | frozen)
-    weights, second = engine.train(training, rebuilt, queries, tasks.query_y, local | frozen)
-    losses = ((first * s + second * q) / (s + q)).astype(np.float32)
+    weights, second = engine.train(training, rebuilt, *then, local | frozen)
+    losses = _mean_loss((first, s), (second, q))
     return Learned(weights, losses, np.full(len(devices), (s + q) * training.passes, np.int64))
+
+
+def _mean_loss(one: tuple[Floats, int], other: tuple[Floats, int]) -> Floats:
+    """Return the mean of two mean losses `(n,)`, each of so many samples."""
+    (first, s), (second, q) = one, other
+    with np.errstate(over="ignore"):
+        return np.asarray((first * s + second * q) / (s + q), np.float32)
 
 
 def local_start(network: Layout, assignment: Assignment, devices: Sequence[int]) -> Floats:
@@ -179,14 +206,3 @@ def to_update(
         chosen = np.sort(np.argsort(-moved, kind="stable")[:count])
         values, indices = values[chosen], indices[chosen]
     return Update(device, assignment.round, values, indices, examples, float(loss), down)
-
-
-def learn_one(engine: Engine, assignment: Assignment, task: Task, device: int) -> Update:
-    """Follow `assignment` on the task of one device, after checking both."""
-    tasks, network = task.alone(), engine.network
-    check_assignment(network, assignment)
-    check_tasks(network, tasks)
-    result = follow(engine, assignment, tasks, [device])
-    learned = (result.weights[0], result.losses[0], int(result.examples[0]))
-    places = returned(network, assignment)
-    return to_update(device, assignment, learned, places, received(network, assignment))

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.binding import Program, Variant, variant
-from tinyfleet.follow import learn_one, rows
+from tinyfleet.exchange import learn_one
+from tinyfleet.follow import rows
 from tinyfleet.messages import Assignment, Training, Update
 from tinyfleet.network import Network
 from tinyfleet.plan import plan

@@ -9,10 +9,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfleet.encoding import Encoding
 from tinyfleet.errors import TrainingError
 
 Floats = NDArray[np.float32]
 Optimizer = Literal["sgd", "adam"]
+LocalStart = Literal["received", "zeros", "fresh"]
+SharedFrom = Literal["query", "support"]
+Answer = Literal["weights", "gradient"]
 
 MOST_STEPS = 2**31 - 1
 """The most passes, and the most samples of a batch: what a device's counter holds."""
@@ -78,11 +82,19 @@ class Assignment:
         frozen: names of layers that keep the received weights.
         local: names of layers that never leave the device (TinyMetaFed's l). When there are any,
             the device first rebuilds them on its support with all others frozen, then learns the
-            others on its query with these frozen.
+            others with these frozen.
+        shared_from: what those others are then learned from: the "query" (TinyMetaFed), or the
+            same "support" (FedRep).
         local_start: where local layers start from: "received" (the vector's own entries),
             "zeros", or "fresh" (the network's initialisation with a seed of round and device).
+        answer: what comes back: the "weights" that were learned; or a "gradient" (first-order
+            MAML), which is the received weights moved by the one step that the loss of the whole
+            query makes at the learned weights, with the device's rate.
         share: part of the returnable entries, those that moved most, that comes back; in (0, 1].
         seed: seed of whatever the device draws.
+        encoding: how the update travels: as "float32", or what it moved as "float16" or "int8";
+            see `tinyfleet.exchange`.
+        encoding_down: how the weights travel to the device.
     """
 
     round: int
@@ -90,13 +102,29 @@ class Assignment:
     training: Training
     frozen: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
-    local_start: Literal["received", "zeros", "fresh"] = "fresh"
+    local_start: LocalStart = "fresh"
     share: float = 1.0
     seed: int = 0
+    shared_from: SharedFrom = "query"
+    answer: Answer = "weights"
+    encoding: Encoding = "float32"
+    encoding_down: Encoding = "float32"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
             raise TrainingError(f"assignment.share: expected 0 < share <= 1, got {self.share}")
+        if self.answer == "gradient" and self.local:
+            raise TrainingError(
+                "assignment.answer: expected weights with local layers, got gradient; "
+                "leave out one of the two"
+            )
+
+    @property
+    def learns_query(self) -> bool:
+        """Whether a device learns from its query, too, so that it must have one."""
+        if self.local:
+            return self.shared_from == "query"
+        return self.answer == "gradient"
 
 
 class CommonAssignment(Mapping[int, Assignment]):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet import reference
-from tinyfleet.follow import learn_one
+from tinyfleet.exchange import learn_one
 from tinyfleet.messages import Assignment, Training, Update
 from tinyfleet.network import Network
 from tinyfleet.plan import plan

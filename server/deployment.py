@@ -30,7 +30,7 @@ from tinyfleet.networks import NETWORKS, named_network
 from tinyfleet.ontology.describe_network import describe_network
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.provenance import RunRecord
-from tinyfleet.server import algorithms
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.app import Round, server_app
 from tinyfleet.server.ledger import Ledger, known_rounds
 from tinyfleet.server.select import Chosen, Selection, Selector, choose_devices, read_selection
@@ -172,6 +172,10 @@ class Deployment:
     per_round: int
 
 
+STRATEGIES = ("fedavg", "tinymetafed", "tinyreptile")
+"""What `strategy` may say: those whose devices learn one sample at a time."""
+
+
 def read_run_config(config: Mapping[str, Any]) -> Deployment:
     """Return the deployment that a run config describes.
 
@@ -195,7 +199,7 @@ def read_run_config(config: Mapping[str, Any]) -> Deployment:
         )
     return Deployment(
         network=_network(_text(config, "network")),
-        strategy=STRATEGIES[name](config),
+        strategy=_strategy(name, config),
         rounds=_whole(config, "rounds", 1),
         seed=_whole(config, "seed", 0),
         gateways=_whole(config, "gateways", 1),
@@ -208,31 +212,14 @@ def read_run_config(config: Mapping[str, Any]) -> Deployment:
     )
 
 
-def _tinyreptile(config: Mapping[str, Any]) -> MetaStrategy:
-    return algorithms.tinyreptile(**_common(config), step=_positive(config, "step"))
-
-
-def _tinymetafed(config: Mapping[str, Any]) -> MetaStrategy:
-    return algorithms.tinymetafed(
-        **_common(config), step=_positive(config, "step"), share=_positive(config, "share")
+def _strategy(name: str, config: Mapping[str, Any]) -> MetaStrategy:
+    knobs = Knobs(
+        training=Training(rate=_positive(config, "rate"), passes=_whole(config, "passes", 1)),
+        seed=_whole(config, "seed", 0),
+        step=_positive(config, "step"),
+        share=_positive(config, "share"),
     )
-
-
-def _fedavg(config: Mapping[str, Any]) -> MetaStrategy:
-    return algorithms.fedavg(**_common(config))
-
-
-STRATEGIES: Mapping[str, Callable[[Mapping[str, Any]], MetaStrategy]] = {
-    "fedavg": _fedavg,
-    "tinymetafed": _tinymetafed,
-    "tinyreptile": _tinyreptile,
-}
-"""What `strategy` may say: those whose devices learn one sample at a time."""
-
-
-def _common(config: Mapping[str, Any]) -> dict[str, Any]:
-    training = Training(rate=_positive(config, "rate"), passes=_whole(config, "passes", 1))
-    return {"training": training, "per_round": None, "seed": _whole(config, "seed", 0)}
+    return build(ALGORITHMS[name], knobs)
 
 
 def _network(name: str) -> Network:

@@ -8,7 +8,6 @@ The algorithms by name are in `tinyfleet.server.algorithms`, their mathematics i
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from flwr.app import (
@@ -26,57 +25,11 @@ from flwr.serverapp.strategy import Strategy
 from tinyfleet import envelope
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.mean import Mean, Tally, mean_of_means, nothing
-from tinyfleet.messages import Assignment, Floats, Training
-from tinyfleet.server.meta import MetaStep
+from tinyfleet.messages import Floats
+from tinyfleet.server.meta import MetaStep, Moments
+from tinyfleet.server.settings import Settings, ascending, choose
 
 _log = logging.getLogger("flwr")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a strategy asks for in every round.
-
-    Attributes:
-        training: how devices learn.
-        per_round: nodes asked in a round, drawn without replacement; 0 and None ask all.
-        seed: seed of that draw, together with the round, and of whatever devices draw.
-        first_round: number of the first round; a run that goes on counts on from where it stopped,
-            while Flower counts each start from 1.
-        frozen: layers that keep the received weights.
-        local: layers that never leave the device.
-        local_start: where local layers start from; see `Assignment`.
-        share: part of the returnable entries that comes back.
-    """
-
-    training: Training
-    per_round: int | None = None
-    seed: int = 0
-    first_round: int = 1
-    frozen: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
-    local_start: Literal["received", "zeros", "fresh"] = "fresh"
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.per_round is not None and self.per_round < 0:
-            raise TrainingError(f"per_round: expected 1 or more, 0 for all, got {self.per_round}")
-        if self.first_round < 1:
-            raise TrainingError(f"first_round: expected at least 1, got {self.first_round}")
-        if self.seed < 0:
-            raise TrainingError(f"seed: expected 0 or more, got {self.seed}")
-
-    def assignment(self, round_number: int, weights: Floats) -> Assignment:
-        """Return what every chosen device is asked in round `round_number`."""
-        return Assignment(
-            round=round_number,
-            weights=weights,
-            training=self.training,
-            frozen=self.frozen,
-            local=self.local,
-            local_start=self.local_start,
-            share=self.share,
-            seed=self.seed,
-        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +61,7 @@ class MetaStrategy(Strategy):
         meta_step: what the server makes of the answers.
         choose: who is asked in a round; None draws `settings.per_round` nodes.
         tally: what the last round took in; None before the first.
+        moments: what the meta-step remembers of the rounds so far; a run that goes on sets them.
     """
 
     def __init__(self, settings: Settings, meta_step: MetaStep) -> None:
@@ -115,6 +69,7 @@ class MetaStrategy(Strategy):
         self.meta_step = meta_step
         self.choose: Choose | None = None
         self.tally: Tally | None = None
+        self.moments: Moments | None = None
         self._weights: Floats = np.empty(0, np.float32)
         # Checking a record's values costs more than learning on a device: do it once, not a round.
         orders = envelope.assignment_to_config(settings.assignment(1, self._weights))
@@ -131,6 +86,8 @@ class MetaStrategy(Strategy):
             QueryError: the query that chooses fails.
         """
         round_number = self._round(server_round)
+        if round_number == 1:  # a strategy that runs again starts anew
+            self.moments = None
         self._weights = from_arrays(arrays)
         orders = self._orders.copy()
         orders["server-round"] = round_number
@@ -145,7 +102,7 @@ class MetaStrategy(Strategy):
         if self.choose is None:
             nodes = choose(grid.get_node_ids(), self.settings, round_number)
         else:
-            choice = self.choose(round_number, _ascending(grid.get_node_ids()))
+            choice = self.choose(round_number, ascending(grid.get_node_ids()))
             nodes = choice.nodes
             if choice.devices is not None:
                 orders["devices"] = list(choice.devices)
@@ -175,7 +132,8 @@ class MetaStrategy(Strategy):
         metrics = MetricRecord({**envelope.tally_to_metrics(tally)})
         if tally.devices == 0:
             return None, metrics
-        return to_arrays(self.meta_step.move(self._weights, mean, round_number)), metrics
+        weights, self.moments = self.meta_step.move(self._weights, mean, round_number, self.moments)
+        return to_arrays(weights), metrics
 
     def configure_evaluate(
         self,
@@ -221,34 +179,6 @@ class MetaStrategy(Strategy):
 
     def _leave_out(self, message: Message, reason: str) -> None:
         _log.info("\t> Left out node %d: %s", message.metadata.src_node_id, reason)
-
-
-def choose(nodes: Iterable[int], settings: Settings, round_number: int) -> Sequence[int]:
-    """Return the nodes that round `round_number` asks, ascending.
-
-    They are drawn without replacement from the nodes in ascending order, with a generator
-    seeded by `settings.seed` and the round, so they do not depend on what came before.
-
-    Raises:
-        TrainingError: there are no nodes, or fewer than a round asks.
-    """
-    ordered = _ascending(nodes)
-    wanted = settings.per_round or len(ordered)
-    if wanted > len(ordered) or not ordered:
-        raise TrainingError(
-            f"per_round: round {round_number} asks {max(1, wanted)} nodes, got {len(ordered)}; "
-            "connect more or ask fewer"
-        )
-    if wanted == len(ordered):
-        return ordered
-    generator = np.random.default_rng([settings.seed, round_number])
-    places = generator.choice(len(ordered), wanted, replace=False, shuffle=False)
-    return [ordered[i] for i in sorted(places.tolist())]
-
-
-def _ascending(nodes: Iterable[int]) -> Sequence[int]:
-    # A range is ascending already and may be long: it is never spelled out.
-    return nodes if isinstance(nodes, range) else sorted(nodes)
 
 
 def to_arrays(weights: Floats) -> ArrayRecord:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from tinyfleet.errors import NetworkError, TrainingError
-from tinyfleet.follow import local_start, received, returned, to_update
+from tinyfleet.exchange import Exchange
+from tinyfleet.follow import local_start
 from tinyfleet.messages import (
     ADAM_BETA1,
     ADAM_BETA2,
@@ -82,15 +83,9 @@ class TorchLearner:
 
     def learn(self, assignment: Assignment, task: Task, device: int = 0) -> Update:
         """See `tinyfleet.Learner`."""
-        weights, losses = self._follow(self._alone, assignment, task.alone(), (device,))
-        samples = len(task.support_x) + (len(task.query_x) if assignment.local else 0)
-        return to_update(
-            device,
-            assignment,
-            (weights[0], losses[0], samples * assignment.training.passes),
-            returned(self.model, assignment),
-            received(self.model, assignment),
-        )
+        exchange = Exchange.of(self.model, assignment)
+        weights, losses = self._follow(self._alone, exchange.arrived, task.alone(), (device,))
+        return exchange.update(device, weights[0], losses[0], _examples(assignment, task))
 
     def learn_many(
         self, assignment: Assignment, tasks: TaskBatch, devices: Sequence[int] | None = None
@@ -131,20 +126,25 @@ class TorchLearner:
     def _phases(
         self, gradient: Gradient, assignment: Assignment, tasks: TaskBatch, devices: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Learn the support; or rebuild the local part on it, then learn the rest on the query."""
+        """Learn the support; then what `tinyfleet.follow.follow` learns after it."""
         training, frozen = assignment.training, set(assignment.frozen)
         start = self._tensor(local_start(self.model, assignment, devices))
         counts = torch.as_tensor(tasks.counts, device=self.device)
         support = _Stream(self._tensor(tasks.support_x), self._tensor(tasks.support_y), counts)
-        if not assignment.local:
-            return _train(gradient, training, start, support, self._learns(frozen))
+        then = support
+        if assignment.learns_query:
+            q = torch.full_like(counts, tasks.query_x.shape[1])
+            then = _Stream(self._tensor(tasks.query_x), self._tensor(tasks.query_y), q)
         local = set(assignment.local)
-        q = torch.full_like(counts, tasks.query_x.shape[1])
-        query = _Stream(self._tensor(tasks.query_x), self._tensor(tasks.query_y), q)
-        others = set(self.model.parts) - local
-        rebuilt, first = _train(gradient, training, start, support, self._learns(others | frozen))
-        weights, second = _train(gradient, training, rebuilt, query, self._learns(local | frozen))
-        return weights, (first * counts + second * q) / (counts + q)
+        others = set(self.model.parts) - local if local else set()
+        learned, first = _train(gradient, training, start, support, self._learns(others | frozen))
+        if not local and assignment.answer == "weights":
+            return learned, first
+        how = training if local else Training(rate=training.rate, batch=0)
+        weights, second = _train(gradient, how, learned, then, self._learns(local | frozen))
+        if assignment.answer == "gradient":
+            weights = start + (weights - learned)
+        return weights, (first * counts + second * then.counts) / (counts + then.counts)
 
     def _learns(self, frozen: set[str]) -> Tensor:
         """Return which entries of the vector may move, `(parameters,)` bool."""
@@ -183,8 +183,9 @@ class TorchLearner:
         check_weights(model, assignment.weights, f"round {assignment.round}: weights")
         check_layers(model, assignment.frozen, "assignment.frozen")
         check_layers(model, assignment.local, "assignment.local")
-        if assignment.local and not tasks.query_x.shape[1]:
-            raise TrainingError("assignment.local: expected a query to learn from, got none")
+        if assignment.learns_query and not tasks.query_x.shape[1]:
+            asking = "local" if assignment.local else "answer"
+            raise TrainingError(f"assignment.{asking}: expected a query to learn from, got none")
         for name, x, y in (
             ("support", tasks.support_x, tasks.support_y),
             ("query", tasks.query_x, tasks.query_y),
@@ -212,6 +213,16 @@ class TorchLearner:
             raise NetworkError(
                 f"{name}_y: {model.name} expects targets of {shape[1:]}, got {y.shape[2:]}"
             )
+
+
+def _examples(assignment: Assignment, task: Task) -> int:
+    """Return the samples that a device learns from, each counted once a pass."""
+    s, q, passes = len(task.support_x), len(task.query_x), assignment.training.passes
+    if assignment.answer == "gradient":
+        return s * passes + q
+    if assignment.local:
+        return (s + (q if assignment.learns_query else s)) * passes
+    return s * passes
 
 
 def _train(

@@ -33,7 +33,7 @@ from tinyfleet.client.up import Node, up
 from tinyfleet.errors import ConfigError, FleetError, NetworkError
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.networks import sine
-from tinyfleet.server.algorithms import tinyreptile
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.app import run
 from tinyfleet.server.certificates import certify_host, make_authority
 from tinyfleet.server.deployment import app, read_run_config
@@ -114,9 +114,8 @@ def gateway_file(folder: Path, number: int, broker: str) -> Path:
 
 def simulated(rounds: int, nodes: int = 2, per_node: int = PER_NODE) -> Floats:
     fleet = SimulatedFleet(sine(), tecs2024(seed=SEED), nodes * per_node)
-    strategy = tinyreptile(
-        training=Training(rate=DEFAULTS["rate"]), per_round=None, step=DEFAULTS["step"], seed=SEED
-    )
+    knobs = Knobs(Training(rate=DEFAULTS["rate"]), step=DEFAULTS["step"], seed=SEED)
+    strategy = build(ALGORITHMS["tinyreptile"], knobs)
     return run(FleetGrid(fleet, per_node), strategy, sine().init(SEED), rounds)
 
 

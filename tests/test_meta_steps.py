@@ -17,7 +17,6 @@ from tinyfleet.server.meta import (
     Schedule,
     constant,
     fedavg,
-    fedsgd,
     linear,
     reptile,
     tinymetafed,
@@ -59,11 +58,11 @@ def test_fedavg_counts_a_device_once_for_each_example() -> None:
     assert weights.tolist() == [3.0, 6.0, 9.0]
 
 
-def test_fedsgd_steps_along_the_mean_gradient_of_all_examples() -> None:
-    # With device rate 0.5 these devices tell of the gradients (2, 0, 0) and (-2, 0, 4).
+def test_fedavg_of_one_whole_batch_step_is_fedsgd() -> None:
+    # With rate 0.5 these devices tell of the gradients (2, 0, 0) and (-2, 0, 4).
     updates = [update(0, vector(0, 2, 4), examples=3), update(1, vector(2, 2, 2), examples=1)]
-    weights, _ = fedsgd(0.25, device_rate=0.5)(PHI, updates, 1)
-    assert weights.tolist() == [1 - 0.25, 2.0, 4 - 0.25]
+    weights, _ = fedavg()(PHI, updates, 1)
+    assert weights.tolist() == [1 - 0.5, 2.0, 4 - 0.5]
 
 
 def test_a_step_of_one_gives_the_only_device_its_own_bytes() -> None:
@@ -91,7 +90,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
-@pytest.mark.parametrize("step", [reptile(), tinymetafed(), fedavg(), fedsgd(1.0, 1.0)])
+@pytest.mark.parametrize("step", [reptile(), tinymetafed(), fedavg()])
 def test_an_unsound_update_is_counted_and_left_out(step: MetaStep, bad: Update) -> None:
     weights, tally = step(PHI, [bad, update(0, vector(2, 2, 2)), bad], 1)
     assert weights.tolist() == [2.0, 2.0, 2.0]

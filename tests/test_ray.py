@@ -18,7 +18,7 @@ from tinyfleet.client.devices import LocalFleet
 from tinyfleet.kernel_learner import KernelLearner
 from tinyfleet.messages import Training
 from tinyfleet.networks import sine
-from tinyfleet.server.algorithms import tinymetafed
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.app import Round, run, server_app
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.server.strategy import MetaStrategy
@@ -42,7 +42,7 @@ def test_ray_gives_the_same_bytes_as_the_grid(tmp_path: Path) -> None:
 
 
 def strategy() -> MetaStrategy:
-    return tinymetafed(training=Training(rate=0.01), share=0.5, per_round=None, step=0.5)
+    return build(ALGORITHMS["tinymetafed"], Knobs(Training(rate=0.01), share=0.5, step=0.5))
 
 
 def task(device: int, round_number: int) -> Task:

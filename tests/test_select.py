@@ -12,7 +12,7 @@ from tinyfleet.envelope import devices_from_config
 from tinyfleet.errors import QueryError, TrainingError
 from tinyfleet.ontology.graph import FleetGraph
 from tinyfleet.ontology.provenance import RoundRecord, UpdateRecord, record_round
-from tinyfleet.server.algorithms import tinyreptile
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.app import run
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.server.left_out import left_out
@@ -196,7 +196,7 @@ def test_places_that_a_group_cannot_fill_go_to_others() -> None:
 
 def test_a_strategy_asks_whom_the_query_names(fleet: Selector) -> None:
     devices = LineFleet(devices=(1, 3, 4, 5, 6, 7))
-    strategy, told = tinyreptile(training=ONLINE, per_round=0), list[Chosen]()
+    strategy, told = build(ALGORITHMS["tinyreptile"], Knobs(ONLINE)), list[Chosen]()
     grid = FleetGrid(devices)
     strategy.choose = choose_nodes(fleet, lambda: grid.devices, told.append)
 
@@ -209,7 +209,7 @@ def test_a_strategy_asks_whom_the_query_names(fleet: Selector) -> None:
 def test_a_round_that_finds_nobody_stops_a_run_on_devices(fleet: Selector) -> None:
     tell(fleet.graph, range(7), online=False)
     grid = FleetGrid(LineFleet(devices=EVERYONE))
-    strategy = tinyreptile(training=ONLINE, per_round=0)
+    strategy = build(ALGORITHMS["tinyreptile"], Knobs(ONLINE))
     strategy.choose = choose_nodes(fleet, lambda: grid.devices, lambda _: None)
 
     with pytest.raises(QueryError, match="least-recent: round 1: expected at least one of 8 devic"):

@@ -3,7 +3,8 @@
 import io
 import json
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,33 +15,54 @@ from tinyfleet import envelope
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.messages import Assignment, Floats, Training, Update
 from tinyfleet.server import meta
-from tinyfleet.server.algorithms import fedavg, fedprox, fedsgd, reptile, tinymetafed, tinyreptile
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.app import Round, run
 from tinyfleet.server.grid import FleetGrid
-from tinyfleet.server.strategy import MetaStrategy, Settings, choose, from_arrays, to_arrays
+from tinyfleet.server.settings import Settings, choose
+from tinyfleet.server.strategy import MetaStrategy, from_arrays, to_arrays
 
 PHI = vector(0.5, 0.25)
 BATCHES = Training(rate=0.1, passes=3, batch=8, optimizer="adam")
 
+PULLED = replace(BATCHES, proximal=0.1)
+
 NAMED = {
-    "reptile": (reptile(training=BATCHES, per_round=None, step=0.5), meta.reptile(0.5)),
-    "tinyreptile": (tinyreptile(training=ONLINE, per_round=0, step=0.5), meta.reptile(0.5)),
-    "tinymetafed": (
-        tinymetafed(training=ONLINE, per_round=None, step=0.5, share=0.5),
-        meta.tinymetafed(0.5),
-    ),
-    "fedavg": (fedavg(training=BATCHES, per_round=None), meta.fedavg()),
-    "fedsgd": (fedsgd(rate=0.1, per_round=None, step=0.05), meta.fedsgd(0.05, 0.1)),
-    "fedprox": (
-        fedprox(training=replace(BATCHES, proximal=0.1), per_round=None),
-        meta.fedavg(),
-    ),
+    "reptile": (Knobs(BATCHES, step=0.5), meta.reptile(0.5)),
+    "tinyreptile": (Knobs(ONLINE, step=0.5), meta.reptile(0.5)),
+    "tinymetafed": (Knobs(ONLINE, step=0.5, share=0.5), meta.tinymetafed(0.5)),
+    "fomaml": (Knobs(BATCHES, step=0.5), meta.reptile(0.5)),
+    "fedavg": (Knobs(BATCHES), meta.fedavg()),
+    "fedsgd": (Knobs(BATCHES), meta.fedavg()),
+    "fedprox": (Knobs(PULLED), meta.fedavg()),
+    "fedrep": (Knobs(BATCHES, local=("dense-1",)), meta.reptile()),
+    "ditto": (Knobs(PULLED), meta.fedavg()),
 }
+
+
+def named(name: str) -> MetaStrategy:
+    return build(ALGORITHMS[name], NAMED[name][0])
+
+
+def reptile(**changes: Any) -> MetaStrategy:
+    return build(ALGORITHMS["reptile"], Knobs(BATCHES, **changes))
+
+
+def tinyreptile(**changes: Any) -> MetaStrategy:
+    return build(ALGORITHMS["tinyreptile"], Knobs(ONLINE, **{"per_round": 1, **changes}))
+
+
+def test_every_algorithm_is_followed_by_hand() -> None:
+    assert set(NAMED) == set(ALGORITHMS)
+
+
+def test_every_algorithm_reads_knobs_or_samples_only() -> None:
+    known = {field.name for field in fields(Knobs)} | {"query"}
+    assert {name for one in ALGORITHMS.values() for name in one.reads} <= known
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_round_is_the_meta_step_over_all_updates(name: str) -> None:
-    strategy, step = NAMED[name]
+    strategy, step = named(name), NAMED[name][1]
     fleet = LineFleet(devices=range(5), spread=3)
     weights = run(FleetGrid(fleet), strategy, PHI, 1)
     updates = [fleet.learn(fleet.assignments[d], d) for d in fleet.devices]
@@ -52,7 +74,7 @@ def test_a_round_is_the_meta_step_over_all_updates(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_devices_are_told_what_the_strategy_was_told(name: str) -> None:
-    strategy, _ = NAMED[name]
+    strategy = named(name)
     fleet = LineFleet(devices=range(5))
     run(FleetGrid(fleet), strategy, PHI, 2)
     told = fleet.assignments[4]
@@ -61,7 +83,7 @@ def test_devices_are_told_what_the_strategy_was_told(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_nodes_of_several_devices_give_the_same_weights_but_for_rounding(name: str) -> None:
-    strategy, _ = NAMED[name]
+    strategy = named(name)
     fleet = LineFleet(devices=range(7), spread=3)
     single = run(FleetGrid(fleet), strategy, PHI, 1)
     grouped = run(FleetGrid(fleet, devices_per_node=3), strategy, PHI, 1)
@@ -70,7 +92,7 @@ def test_nodes_of_several_devices_give_the_same_weights_but_for_rounding(name: s
 
 def test_tinyreptile_asks_one_device_a_round() -> None:
     fleet = LineFleet(devices=range(50))
-    run(FleetGrid(fleet), tinyreptile(training=ONLINE), PHI, 20)
+    run(FleetGrid(fleet), tinyreptile(), PHI, 20)
     assert [len(call) for call in fleet.calls] == [1] * 20
     assert len({call[0] for call in fleet.calls}) > 10
 
@@ -91,27 +113,27 @@ def test_every_node_is_drawn_equally_often() -> None:
 
 
 def test_a_run_that_goes_on_ends_with_the_same_bytes() -> None:
-    schedule = meta.linear(1.0, 0.0, 9)
+    going: dict[str, Any] = {"per_round": 2, "step": 1.0, "step_end": 0.0, "rounds": 9}
     whole = run(
         FleetGrid(LineFleet(devices=range(9))),
-        tinyreptile(training=ONLINE, per_round=2, step=schedule),
+        tinyreptile(**going),
         PHI,
         9,
     )
     half = run(
         FleetGrid(LineFleet(devices=range(9))),
-        tinyreptile(training=ONLINE, per_round=2, step=schedule),
+        tinyreptile(**going),
         PHI,
         4,
     )
-    rest = tinyreptile(training=ONLINE, per_round=2, step=schedule, first_round=5)
+    rest = tinyreptile(**going, first_round=5)
     got = run(FleetGrid(LineFleet(devices=range(9))), rest, half, 5)
     assert got.tobytes() == whole.tobytes()
 
 
 def test_a_round_of_silence_changes_nothing() -> None:
     fleet = LineFleet(devices=range(3), silent=frozenset(range(3)))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     weights = run(FleetGrid(fleet), strategy, PHI, 3)
     assert weights.tobytes() == PHI.tobytes()
     assert strategy.tally is not None
@@ -125,12 +147,12 @@ def test_unsound_updates_are_counted_and_change_nothing() -> None:
     fleet = LineFleet(devices=range(4), spoil=spoil)
     sound = LineFleet(devices=(0, 2))
     for per_node in (1, 2, 4):
-        strategy = reptile(training=BATCHES, per_round=None)
+        strategy = reptile()
         weights = run(FleetGrid(fleet, per_node), strategy, PHI, 1)
         assert strategy.tally is not None
         assert (strategy.tally.devices, strategy.tally.refused) == (2, 2)
         assert (strategy.tally.received, strategy.tally.sent) == (8, 8)
-        expected = run(FleetGrid(sound), reptile(training=BATCHES, per_round=None), PHI, 1)
+        expected = run(FleetGrid(sound), reptile(), PHI, 1)
         np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
@@ -147,7 +169,7 @@ def test_replies_in_a_list_are_put_in_the_order_of_their_devices() -> None:
         return update._replace(values=values[update.device])
 
     grid = FleetGrid(LineFleet(devices=range(3), spoil=spoil))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     answers = replies(strategy, grid)
     straight, _ = strategy.aggregate_train(1, iter(answers))
     turned, _ = strategy.aggregate_train(1, [answers[i] for i in (2, 0, 1)])
@@ -159,7 +181,7 @@ def test_replies_in_a_list_are_put_in_the_order_of_their_devices() -> None:
 @pytest.mark.parametrize("key", ["arrays", "metrics", "returned"])
 def test_a_reply_that_lacks_a_part_is_left_out(key: str) -> None:
     grid = FleetGrid(LineFleet(devices=range(3)))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     answers = replies(strategy, grid)
     del answers[0].content[key]
     _, metrics = strategy.aggregate_train(1, answers)
@@ -259,7 +281,7 @@ DAMAGES = (
 def test_a_damaged_reply_never_reaches_the_weights(damage: object) -> None:
     assert callable(damage)
     grid = FleetGrid(LineFleet(devices=range(2)))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     answers = replies(strategy, grid)
     damage(answers[0].content)
     arrays, metrics = strategy.aggregate_train(1, answers)
@@ -274,7 +296,7 @@ def test_a_damaged_reply_never_reaches_the_weights(damage: object) -> None:
 @pytest.mark.parametrize("reason", ["", "9" * 5000 + " updates refused", "\0", None])
 def test_an_error_reply_of_any_text_is_left_out(reason: str | None) -> None:
     grid = FleetGrid(LineFleet(devices=range(2)))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     answers = replies(strategy, grid)
     asked = grid.create_message(RecordDict(), "train", 0, "1")
     grid.push_messages([asked])
@@ -286,7 +308,7 @@ def test_an_error_reply_of_any_text_is_left_out(reason: str | None) -> None:
 
 def test_evaluate_sees_every_round_by_its_own_number() -> None:
     seen: list[Round] = []
-    strategy = tinyreptile(training=ONLINE, first_round=7)
+    strategy = tinyreptile(first_round=7)
     final = run(FleetGrid(LineFleet(devices=range(3))), strategy, PHI, 3, evaluate=seen.append)
     assert [end.number for end in seen] == [6, 7, 8, 9]
     assert seen[0].tally is None
@@ -297,7 +319,7 @@ def test_evaluate_sees_every_round_by_its_own_number() -> None:
 
 def test_the_tally_of_a_round_is_what_flower_gets_as_metrics() -> None:
     grid = FleetGrid(LineFleet(devices=range(4)))
-    strategy = reptile(training=BATCHES, per_round=None)
+    strategy = reptile()
     _, metrics = strategy.aggregate_train(1, replies(strategy, grid))
     assert metrics is not None
     numbers = json.loads(json.dumps(dict(metrics)))
@@ -318,48 +340,63 @@ def assigned() -> Assignment:
 
 def test_a_strategy_asks_nobody_to_evaluate() -> None:
     grid = FleetGrid(LineFleet(devices=range(4)))
-    strategy = reptile(training=BATCHES)
+    strategy = reptile()
     assert strategy.configure_evaluate(1, to_arrays(PHI), ConfigRecord(), grid) == []
 
 
 def test_fewer_nodes_than_a_round_asks_are_refused() -> None:
     grid = FleetGrid(LineFleet(devices=range(4)))
     with pytest.raises(TrainingError, match="per_round: round 1 asks 5 nodes, got 4"):
-        run(grid, reptile(training=BATCHES, per_round=5), PHI, 1)
+        run(grid, reptile(per_round=5), PHI, 1)
 
 
 def test_a_fleet_of_no_devices_is_refused() -> None:
     with pytest.raises(TrainingError, match="round 1 asks 1 nodes, got 0"):
-        run(FleetGrid(LineFleet(devices=())), reptile(training=BATCHES, per_round=None), PHI, 1)
+        run(FleetGrid(LineFleet(devices=())), reptile(), PHI, 1)
 
 
 def test_a_train_config_cannot_contradict_the_strategy() -> None:
     grid = FleetGrid(LineFleet(devices=range(4)))
     with pytest.raises(TrainingError, match=r"train_config\.rate: the strategy says 0\.125, got 1"):
-        run(grid, tinyreptile(training=ONLINE), PHI, 1, train_config={"rate": 1.0})
+        run(grid, tinyreptile(), PHI, 1, train_config={"rate": 1.0})
 
 
 @pytest.mark.parametrize("start", [vector(1, np.nan), np.zeros(2), np.zeros((2, 2), np.float32)])
 def test_a_run_starts_from_finite_float32_only(start: Floats) -> None:
     grid = FleetGrid(LineFleet(devices=range(4)))
     with pytest.raises(NetworkError, match="initial_weights: expected one vector of finite"):
-        run(grid, tinyreptile(training=ONLINE), start, 1)
+        run(grid, tinyreptile(), start, 1)
 
 
 def test_a_run_has_rounds() -> None:
     with pytest.raises(TrainingError, match="rounds: expected at least 1, got 0"):
-        run(FleetGrid(LineFleet(devices=range(4))), tinyreptile(training=ONLINE), PHI, 0)
+        run(FleetGrid(LineFleet(devices=range(4))), tinyreptile(), PHI, 0)
 
 
 def test_tinyreptile_and_tinymetafed_refuse_what_no_microcontroller_runs() -> None:
-    for factory in (tinyreptile, tinymetafed):
+    for name in ("tinyreptile", "tinymetafed"):
         with pytest.raises(TrainingError, match="expects batch 1, sgd and no proximal pull"):
-            factory(training=BATCHES)
+            build(ALGORITHMS[name], Knobs(BATCHES))
 
 
-def test_fedprox_without_a_pull_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"training\.proximal: fedprox expects more than 0"):
-        fedprox(training=BATCHES)
+@pytest.mark.parametrize("name", ["fedprox", "ditto"])
+def test_a_pull_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(TrainingError, match=rf"training\.proximal: {name} expects more than 0"):
+        build(ALGORITHMS[name], Knobs(BATCHES))
+
+
+def test_fedrep_without_a_head_is_refused() -> None:
+    with pytest.raises(TrainingError, match="local: fedrep expects the layers that stay"):
+        build(ALGORITHMS["fedrep"], Knobs(BATCHES))
+
+
+def test_the_global_model_of_ditto_is_that_of_fedavg() -> None:
+    asked = [named(name).settings for name in ("ditto", "fedavg")]
+    assert asked[0] == asked[1]
+
+
+def test_fedsgd_asks_for_one_step_over_everything() -> None:
+    assert named("fedsgd").settings.training == Training(rate=0.1, passes=1, batch=0)
 
 
 def test_arrays_of_another_name_are_refused() -> None:
@@ -369,6 +406,6 @@ def test_arrays_of_another_name_are_refused() -> None:
 
 def test_a_run_leaves_the_log_as_it_found_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="flwr")
-    run(FleetGrid(LineFleet(devices=range(4))), tinyreptile(training=ONLINE), PHI, 2)
+    run(FleetGrid(LineFleet(devices=range(4))), tinyreptile(), PHI, 2)
     assert logging.getLogger("flwr").level == logging.INFO
     assert caplog.records == []
