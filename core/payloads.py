@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from tinyfleet.description import network_from_toml, network_to_toml
-from tinyfleet.envelope import assignment_from_config, assignment_to_config
+from tinyfleet.envelope import ASSIGNMENT, assignment_from_config, assignment_to_config
 from tinyfleet.errors import FleetError, WireError
 from tinyfleet.fields import (
     Payload,
@@ -220,12 +220,18 @@ class Order(Payload):
         """Return what is asked.
 
         Raises:
-            WireError: the weights are not finite, or the config cannot be followed or is of
-                another round.
+            WireError: the weights are not finite, or the config cannot be followed, is of another
+                round, or asks something that is not known here.
         """
         weights = _floats(self.weights)
         if not np.isfinite(weights).all():
             raise WireError("assignment.weights: expected finite numbers, got NaN or infinity")
+        unknown = ", ".join(sorted(set(self.config) - ASSIGNMENT))
+        if unknown:  # or a device would answer something else than it was asked
+            raise WireError(
+                f"assignment.config: expected keys that are known here, got {unknown:.80}; "
+                "update the gateway"
+            )
         try:
             assignment = assignment_from_config(self.config, weights)
         except FleetError as error:

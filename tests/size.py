@@ -13,7 +13,7 @@ from tinyfleet.client.firmware.build import Layers
 from tinyfleet.cost import cost
 from tinyfleet.messages import Training
 from tinyfleet.networks import NETWORKS
-from tinyfleet.simulations.bench.device import SAMPLES, Footprint, Name, fitting_layers, footprint
+from tinyfleet.simulations.bench.device import Footprint, Name, fitting_layers, footprint
 
 KIB = 1024
 INSTRUCTIONS: dict[Name, int] = {"sine": 9_700}
@@ -71,7 +71,7 @@ def _of_limit(value: int, limit: int | None) -> str:
 
 def main() -> int:
     """Print the tables; return 1 when a limit is passed."""
-    builds = [*((name, fitting_layers(name)) for name in SAMPLES), ("sine", "full")]
+    builds = [*((name, fitting_layers(name)) for name in RAM), ("sine", "full")]
     found = {(name, layers): footprint(name, layers) for name, layers in builds}
     console = Console()
     console.print(device_table(found))

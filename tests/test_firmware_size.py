@@ -16,7 +16,7 @@ def test_a_step_stays_within_the_limits(name: Name) -> None:
 
 
 def test_a_limit_that_is_passed_is_named() -> None:
-    fat = Footprint("dense", 9_701, 3_232, 8_193, 7_169, 400, 1_040)
+    fat = Footprint("dense", 9_701, 3_564, 3_232, 8_193, 7_169, 400, 1_040)
 
     lines = over("sine", fat)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfleet import Assignment, Training, Update, WireError, named_network
+from tinyfleet.envelope import ASSIGNMENT, assignment_to_config
 from tinyfleet.fields import Payload
 from tinyfleet.payloads import (
     Ack,
@@ -262,6 +263,36 @@ def test_a_config_that_cannot_be_followed_is_named() -> None:
         Order.from_bytes(changed(ORDER, config={**ORDER.config, "rate": -1.0})).assignment()
     with pytest.raises(WireError, match=r"^assignment\.round: expected 3"):
         Order.from_bytes(changed(ORDER, config={**ORDER.config, "server-round": 4})).assignment()
+
+
+def test_an_order_that_asks_more_than_is_known_here_is_refused() -> None:
+    more = changed(ORDER, config={**ORDER.config, "answer-with": "a song"})
+
+    with pytest.raises(
+        WireError, match=r"^assignment\.config: .* got answer-with; update"
+    ):
+        Order.from_bytes(more).assignment()
+
+
+def test_whatever_an_assignment_asks_is_known_to_a_gateway() -> None:
+    weights = np.zeros(2, np.float32)
+    asked = Assignment(
+        3,
+        weights,
+        Training(rate=0.1),
+        frozen=("a",),
+        local=("b",),
+        shared_from="support",
+        encoding="int8",
+        encoding_down="float16",
+    )
+    gradient = Assignment(3, weights, Training(rate=0.1), answer="gradient")
+
+    for each in (asked, gradient):
+        found = Order.from_assignment("id", 1, "0" * 16, each).assignment()
+        assert replace(found, weights=weights) == replace(each, weights=weights)
+    written = {*assignment_to_config(asked), *assignment_to_config(gradient)}
+    assert written == ASSIGNMENT
 
 
 def test_a_text_for_people_becomes_one_line() -> None:
