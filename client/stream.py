@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,14 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.client.npz import read_arrays
+from tinyfleet.client.sound import read_sound
 from tinyfleet.client.tflite import Tensor
 from tinyfleet.errors import DatasetError
+from tinyfleet.mfcc import CLIP, spoken
 from tinyfleet.task import check_finite
 
 Floats = NDArray[np.float32]
 
 LABEL, DEVICE = "label", "device"
 """Columns of a recorded stream that are no numbers of a sample."""
+
+SOUND = (".wav", ".flac")
+"""Endings of files of sound."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,32 @@ class Recording:
         return tuple(sorted({label for label in self.labels if label is not None}))
 
 
+@dataclass(frozen=True)
+class AudioIn:
+    """Sound as it is heard, a `Stream`: each second is a sample of 49 frames of 10 coefficients.
+
+    Attributes:
+        blocks: samples at 16 kHz as they come, such as `tinyfleet.client.sound.pcm_blocks`.
+        step: samples from the start of one second to that of the next.
+    """
+
+    blocks: Iterable[NDArray[np.int16]] = field(repr=False)
+    step: int = CLIP
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (Sample(x) for x in spoken(self.blocks, self.step))
+
+
 def load_recordings(
     path: str | Path, shape: tuple[int, ...], codes: Tensor | None = None
 ) -> dict[int, Recording]:
-    """Read the recorded stream of each device from a .npz or .csv file.
+    """Read the recorded stream of each device from a .npz or .csv file, or one of sound.
 
     A .npz holds `x` `(n, ...)` of numbers, and may hold `label` `(n,)` of text or whole numbers,
     and `device` `(n,)` of whole numbers. A .csv has a header; its columns `label` and `device` are
     what they say, all others are the numbers of a sample, in order. A label that is empty or below
-    0 is none. Without `device` all samples are of device 0.
+    0 is none. Without `device` all samples are of device 0. A .wav or .flac at 16 kHz is a stream
+    of device 0 without labels: each second is a sample, as `tinyfleet.mfcc` makes it.
 
     Args:
         path: the file.
@@ -93,7 +115,7 @@ def load_recordings(
         DatasetError: the file is missing, damaged, of another kind or shape, or not finite.
     """
     path = Path(path)
-    columns = _from_csv(path) if path.suffix == ".csv" else _from_npz(path)
+    columns = _columns(path)
     x = _samples(path, _real(path, columns["x"], codes), shape)
     labels = _labels(path, columns.get(LABEL), len(x))
     devices = _devices(path, columns.get(DEVICE), len(x))
@@ -102,6 +124,17 @@ def load_recordings(
         for device in np.unique(devices)
         for places in [np.flatnonzero(devices == device)]
     }
+
+
+def _columns(path: Path) -> dict[str, NDArray[Any]]:
+    if path.suffix in SOUND:
+        sound = read_sound(path)
+        if len(sound) < CLIP:
+            raise DatasetError(
+                f"{path}: expected a second of sound or more, {CLIP} samples, got {len(sound)}"
+            )
+        return {"x": np.stack([*spoken([sound])])}
+    return _from_csv(path) if path.suffix == ".csv" else _from_npz(path)
 
 
 def _from_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -39,7 +39,7 @@ def _tinyol() -> None:
 @tinyol.command()
 def run(
     model: Annotated[Path, typer.Option(help="The frozen .tflite model.")],
-    stream: Annotated[Path, typer.Option(help="Recorded samples, .npz or .csv.")],
+    stream: Annotated[Path, typer.Option(help="Recorded samples, .npz or .csv, or sound.")],
     labels: Annotated[
         str | None,
         typer.Option(help="Classes that a fresh head begins with, as a,b,c; the stream's without."),

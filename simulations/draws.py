@@ -34,6 +34,19 @@ class Stream(IntEnum):
     CHARACTERS_DRIFT = 12
     CHARACTERS_SAMPLES = 13
     CHARACTERS_NOISE = 14
+    KEYWORDS_SPLIT = 15
+    KEYWORDS_PEOPLE = 16
+    KEYWORDS_CLASSES = 17
+    KEYWORDS_COUNT = 18
+    KEYWORDS_ROOM = 19
+    KEYWORDS_TAKES = 20
+    KEYWORDS_LABELS = 21
+    KEYWORDS_NOISE = 22
+    PRESENCE_MOMENT = 23
+    PRESENCE_COUNT = 24
+    PRESENCE_NOISE_LEVEL = 25
+    PRESENCE_ROWS = 26
+    PRESENCE_NOISE = 27
 
 
 def uniforms(key: Sequence[int], devices: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -86,7 +99,7 @@ def integers(u: NDArray[np.float64], least: int, most: int) -> NDArray[np.int64]
     return least + (u * (most - least + 1)).astype(np.int64)
 
 
-def distinct(u: NDArray[np.float64], population: int) -> NDArray[np.int64]:
+def distinct(u: NDArray[np.float64], population: int | NDArray[np.int64]) -> NDArray[np.int64]:
     """Choose k different integers of 0..population-1 a row, in random order, `(n, k)`.
 
     Draw i picks one of the `population - i` integers that are left; its rank among those is turned
@@ -95,7 +108,7 @@ def distinct(u: NDArray[np.float64], population: int) -> NDArray[np.int64]:
 
     Args:
         u: numbers in [0, 1), `(n, k)`.
-        population: how many integers there are, at least k.
+        population: how many integers there are, at least k; of each row, `(n, 1)`, or of all.
 
     >>> import numpy as np
     >>> distinct(np.array([[0.0, 0.0, 0.99]]), 4).tolist()

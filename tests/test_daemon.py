@@ -372,7 +372,8 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     findings = [f["text"] for f in failed]
     assert checked.returncode == 1
     assert "expected a broker, got Connection refused" in findings[0]
-    assert "kind: expected one of recorded, sensor, characters, sine, got 'cosine'" in findings[1]
+    known = "recorded, sensor, characters, keywords, sine"
+    assert f"kind: expected one of {known}, got 'cosine'" in findings[1]
     assert "a device of kind simulated has no sensor" in findings[2]
     assert "no.npz: expected a .npz archive" in findings[3]
     assert [f["what"] for f in failed] == ["broker", "[[device]] 1", "device 1", "[[device]] 3"]

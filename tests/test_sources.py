@@ -14,6 +14,7 @@ from tinyfleet.simulations.defaults import complete
 from tinyfleet.task import Task
 
 SINE, CHARACTERS = named_network("sine"), named_network("characters-mcu")
+KEYWORDS = named_network("keywords")
 
 
 def opened(options: dict[str, Any], network: Any = SINE) -> Tasks:
@@ -53,6 +54,18 @@ def test_a_device_gets_the_characters_of_a_simulated_one(data_folder: Path) -> N
     simulated = assemble(study, Machine()).fleet.tasks
 
     source = opened({"kind": "characters", "file": file, **options}, CHARACTERS)
+
+    batch = simulated.batch(np.array([4], np.int64), 2)
+    assert same(source(4, 2), batch.task(0))
+
+
+def test_a_device_gets_the_keywords_of_a_simulated_one(data_folder: Path) -> None:
+    file = str(data_folder / "keywords_mfcc49x10.npz")
+    options = {"seed": 2, "support": 3, "speakers": 2, "drift": True, "noise": 0.1}
+    study = complete({"app": "keywords", "data": file, "shots": (0, 1), **options}, "test")
+    simulated = assemble(study, Machine()).fleet.tasks
+
+    source = opened({"kind": "keywords", "file": file, **options}, KEYWORDS)
 
     batch = simulated.batch(np.array([4], np.int64), 2)
     assert same(source(4, 2), batch.task(0))
@@ -99,7 +112,7 @@ def test_a_damaged_recording_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(("options", "told"), [
-    ({"kind": "cosine"}, "kind: expected one of recorded, sensor, characters, sine, got 'cosine'"),
+    ({"kind": "cosine"}, "sensor, characters, keywords, sine, got 'cosine'"),
     ({"kind": "sine", "speed": 1}, "expected only the keys kind, setting, seed, support"),
     ({"kind": "sine", "seed": "1"}, "seed: expected a whole number, got '1'"),
     ({"kind": "sine", "seed": True}, "seed: expected a whole number, got True"),

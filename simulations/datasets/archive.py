@@ -11,6 +11,7 @@ from pathlib import Path
 from tinyfleet.errors import DatasetError
 
 TIMEOUT = 15.0  # seconds without a byte
+_BLOCK = 1 << 20  # bytes of a download that are in memory
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
             fresh = Path(scratch) / archive.name
-            fresh.write_bytes(_download(archive))
+            _download(archive, fresh)
             fault = _fault(fresh, archive)
             if fault:
                 raise DatasetError(f"{archive.url}: {fault}; fetch it by hand to {path}")
@@ -81,14 +82,18 @@ def fetch(archive: Archive, folder: Path) -> Path:
     return path
 
 
-def _download(archive: Archive) -> bytes:
-    """Return what the archive's address answers, at most one byte more than it should be."""
-    try:
-        with urllib.request.urlopen(archive.url, timeout=TIMEOUT) as answer:  # noqa: S310 - ours
-            return bytes(answer.read(archive.size + 1))
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DatasetError(f"{archive.url}: cannot be downloaded: {reason}") from error
+def _download(archive: Archive, path: Path) -> None:
+    """Write what the archive's address answers, at most one byte more than it should be."""
+    left = archive.size + 1
+    with path.open("wb") as file:
+        try:
+            with urllib.request.urlopen(archive.url, timeout=TIMEOUT) as answer:  # noqa: S310 - ours
+                while left and (block := answer.read(min(left, _BLOCK))):
+                    file.write(block)
+                    left -= len(block)
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise DatasetError(f"{archive.url}: cannot be downloaded: {reason}") from error
 
 
 def _fault(path: Path, archive: Archive) -> str:

@@ -14,9 +14,12 @@ import numpy as np
 from tinyfleet.errors import ConfigError, DatasetError
 from tinyfleet.network import Network
 from tinyfleet.simulations.datasets.characters import find_characters
+from tinyfleet.simulations.datasets.keywords import find_keywords
 from tinyfleet.simulations.tasks.characters import Episodes, characters_family
 from tinyfleet.simulations.tasks.drift import Drift
 from tinyfleet.simulations.tasks.family import TaskFamily
+from tinyfleet.simulations.tasks.keywords import KeywordEpisodes, keywords_family
+from tinyfleet.simulations.tasks.noise import Room, WhiteNoise
 from tinyfleet.simulations.tasks.sine import maml2017, tecs2024
 from tinyfleet.task import Task
 
@@ -75,6 +78,35 @@ def characters(options: Mapping[str, Any], network: Network) -> Tasks:
     read.finish()
     images = find_characters(Path(file) if file else None, os.environ)
     return _tasks_of(characters_family(images, "train", seed, episodes), network)
+
+
+def keywords(options: Mapping[str, Any], network: Network) -> Tasks:
+    """Return training tasks of telling spoken words apart.
+
+    Options: `seed`, `ways`, `support` and `query` (takes of a keyword), `min_support`, `speakers`,
+    `noise`, `drift`, `file` (a pack or an archive; without one what is found, but nothing is
+    downloaded); they mean what they mean in a study.
+
+    Raises:
+        ConfigError: an option that is unknown or of the wrong type.
+        DatasetError: one that is out of its range, data that are missing or damaged, or tasks that
+            do not fit the network.
+    """
+    read = _Options(options)
+    file = read.text("file", "")
+    episodes = KeywordEpisodes(
+        ways=read.whole("ways", 4),
+        shots=read.whole("support", 5),
+        query_shots=read.whole("query", 0),
+        min_shots=read.whole("min_support", 0) or None,
+        speakers=read.whole("speakers", 1),
+        room=Room(noise=read.number("noise", 0.0)),
+        drift=WhiteNoise() if read.truth("drift", False) else None,
+    )
+    seed = read.whole("seed", 1)
+    read.finish()
+    takes = find_keywords(Path(file) if file else None, os.environ)
+    return _tasks_of(keywords_family(takes, "train", seed, episodes), network)
 
 
 def _tasks_of(family: TaskFamily, network: Network) -> Tasks:
