@@ -1,6 +1,7 @@
 """Networks with a name: the applications of TECS 2024, and one that trains inside 256 KB."""
 
 from collections.abc import Callable
+from functools import partial
 
 from tinyfleet.errors import NetworkError
 from tinyfleet.layers import (
@@ -11,6 +12,7 @@ from tinyfleet.layers import (
     GlobalAveragePool,
     Layer,
     Relu,
+    Tanh,
 )
 from tinyfleet.network import Network, sequence
 
@@ -19,6 +21,12 @@ def sine() -> Network:
     """Return 1-32-32-1 with ReLU, 1,153 parameters (TECS 2024, section 5)."""
     layers = sequence(Dense(32), Relu(), Dense(32), Relu(), Dense(1))
     return Network("sine", (1,), layers, "mean-square")
+
+
+def sine_tanh() -> Network:
+    """Return 1-32-32-1 with tanh, 1,153 parameters: smooth, as the curves are."""
+    layers = sequence(Dense(32), Tanh(), Dense(32), Tanh(), Dense(1))
+    return Network("sine-tanh", (1,), layers, "mean-square")
 
 
 def presence() -> Network:
@@ -64,6 +72,25 @@ def characters_mcu() -> Network:
     return Network("characters-mcu", (28, 28, 1), layers, "softmax-cross-entropy")
 
 
+def characters_wide(ways: int = 5) -> Network:
+    """Return a CNN for `ways` characters that keeps 7x7 places up to a wide last layer.
+
+    Two thirds of its parameters are in the last layer, which is linear in 2,352 features: a
+    device that keeps it to itself exchanges 5,600 parameters.
+    """
+    layers = sequence(
+        Conv2d(16, (3, 3), (2, 2)),
+        Relu(),
+        *_separable(32, (2, 2)),
+        *_separable(48),
+        *_separable(48),
+        Flatten(),
+        Dense(ways),
+    )
+    name = "characters-wide" if ways == 5 else f"characters-wide-{ways}"
+    return Network(name, (28, 28, 1), layers, "softmax-cross-entropy")
+
+
 def keywords() -> Network:
     """Return a depthwise CNN for 4 keywords on 49x10 MFCC (TECS 2024, application II).
 
@@ -83,12 +110,35 @@ def keywords() -> Network:
     return Network("keywords", (49, 10, 1), layers, "softmax-cross-entropy")
 
 
+def keywords_mcu(ways: int = 4) -> Network:
+    """Return a CNN for `ways` keywords whose whole training takes under 100 KB of a Cortex-M4.
+
+    Seven of ten parameters are in the last layer, which is linear in 2,496 features: a device that
+    keeps it to itself exchanges 3,792 parameters.
+    """
+    layers = sequence(
+        Conv2d(16, (10, 4), (2, 2)),
+        Relu(),
+        *_separable(32, (2, 2)),
+        *_separable(64),
+        Flatten(),
+        Dense(ways),
+    )
+    name = "keywords-mcu" if ways == 4 else f"keywords-mcu-{ways}"
+    return Network(name, (49, 10, 1), layers, "softmax-cross-entropy")
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "characters": characters,
     "characters-mcu": characters_mcu,
+    "characters-wide": characters_wide,
+    "characters-wide-20": partial(characters_wide, 20),
     "keywords": keywords,
+    "keywords-mcu": keywords_mcu,
+    "keywords-mcu-5": partial(keywords_mcu, 5),
     "presence": presence,
     "sine": sine,
+    "sine-tanh": sine_tanh,
 }
 
 

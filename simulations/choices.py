@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyfleet.simulations.run_folder import Fields
+    from tinyfleet.simulations.fields import Fields
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,10 @@ from tinyfleet.cli import INTERRUPTED
 from tinyfleet.errors import StudyError
 from tinyfleet.server.selections import named_selections
 from tinyfleet.simulations import journal
+from tinyfleet.simulations.applications import APPLICATIONS, find_application
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.study import (
-    APPS,
-    STRATEGIES,
-    Study,
-    locate_files,
-    read_study_file,
-)
+from tinyfleet.simulations.strategies import STRATEGIES, strategy_name
+from tinyfleet.simulations.study import Study, locate_files, read_study_file
 
 if TYPE_CHECKING:
     from tinyfleet.simulations import mixed, run
@@ -45,8 +41,16 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise StudyError(f"--shots: expected numbers like 0,1,8, got {text[:60]!r}") from None
 
 
-App = Annotated[str | None, typer.Argument(help=f"{', '.join(APPS)}, or a TOML study file.")]
-Strategy = Annotated[str | None, typer.Option(help=f"One of {', '.join(STRATEGIES)}.")]
+App = Annotated[
+    str | None,
+    typer.Argument(
+        help=f"{', '.join(APPLICATIONS)}, a TOML study file, or a .py file of your own."
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(STRATEGIES)}, or a .py file of your own.", metavar="NAME|FILE"),
+]
 Devices = Annotated[int | None, typer.Option(help="Simulated devices.")]
 PerRound = Annotated[int | None, typer.Option(help="Devices asked in a round; 0 for all.")]
 Rounds = Annotated[int | None, typer.Option(help="Rounds.")]
@@ -106,7 +110,7 @@ def simulate(
 ) -> None:
     """Train a network across a simulated fleet and judge it on tasks that no device has seen.
 
-    APP is sine, characters, or a TOML study file.
+    APP is the name of an application, a TOML study file, or a .py file that holds APPLICATION.
 
     Example: tinyfleet simulate characters --strategy tinyreptile --out runs/first
     """
@@ -133,8 +137,9 @@ def simulate(
             raise StudyError(f"--resume {resume}: a run goes on as it began; leave the rest out")
         _show(resume, lambda listen: run.resume(resume, machine, listen), as_json)
         return
-    study = _study(app or "", locate_files(said, Path()))
-    folder = out or _new_folder(f"{study.app}-{study.strategy}")
+    study = _study(app or "", said)
+    names = find_application(study.app).name, strategy_name(study.strategy)
+    folder = out or _new_folder("-".join(names))
     command = shlex.join(["tinyfleet", *sys.argv[1:]])
     note = _ALL_TRAIN if study.select and study.per_round in (0, study.devices) else ""
     _show(folder, lambda listen: run.start(study, folder, command, machine, listen), as_json, note)
@@ -142,8 +147,8 @@ def simulate(
 
 def _study(app: str, said: dict[str, Any]) -> Study:
     if app.endswith(".toml"):
-        return complete({**read_study_file(Path(app)), **said}, app)
-    return complete({"app": app, **said}, "study")
+        return complete({**read_study_file(Path(app)), **locate_files(said, Path())}, app)
+    return complete(locate_files({"app": app, **said}, Path()), "study")
 
 
 def _new_folder(name: str) -> Path:
@@ -180,7 +185,7 @@ def _train(folder: Path, do: Callable[["run.Listener"], Path], note: str = "") -
     from tinyfleet.simulations.report import write_report
 
     with (
-        _interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
+        interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
         _progress({"train": "training", "judge": "judging"}, note) as listen,
     ):
         do(listen)
@@ -188,14 +193,17 @@ def _train(folder: Path, do: Callable[["run.Listener"], Path], note: str = "") -
 
 
 def _print_result(folder: Path) -> None:
+    from tinyfleet.simulations.further import further_table
     from tinyfleet.simulations.report import result_table
 
     result, settings = (journal.read_json(folder / name) for name in (journal.RESULT, journal.RUN))
     Console().print(result_table(result, settings))
+    if (further := further_table(result)) is not None:
+        Console().print(further)
 
 
 @contextmanager
-def _interruptible(advice: str) -> Iterator[None]:
+def interruptible(advice: str) -> Iterator[None]:
     """Turn Ctrl-C into one line and an exit code."""
     try:
         yield
@@ -274,7 +282,7 @@ def show_demo(study: Study, folder: Path, mix: "mixed.Mix") -> None:
         )
     else:
         with (
-            _interruptible(f"all but the mixed fleet is in {report.resolve()}"),
+            interruptible(f"all but the mixed fleet is in {report.resolve()}"),
             _progress({NAME: "mixed fleet"}) as listen,
         ):
             mixed.go_on(folder, mix, machine, listen)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tinyfleet.simulations import published
 from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.fields import Fields
 from tinyfleet.simulations.published import Curve, Method, Source
-from tinyfleet.simulations.run_folder import Fields, Result
+from tinyfleet.simulations.run_folder import Result
 
 NOTHING = "\N{EN DASH}"  # where there is no number
 
@@ -18,6 +19,10 @@ METHODS: Mapping[str, Method] = {
     "reptile": "Reptile",
     "fedsgd": "FedSGD",
 }
+
+
+_DATA = {published.CHARACTERS: "Omniglot", published.KEYWORDS: "Google Speech Commands"}
+"""How the data set of the papers is called where they say which."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,12 @@ class Comparison:
     """A table: rows of ours in named groups, and references beside them.
 
     Attributes:
+        score: what the scores are called.
         more_is_better: whether scores are accuracies in percent; else they are square errors.
         groups: the first has the scores that a run is judged by, a row for every shots.
     """
 
+    score: str
     more_is_better: bool
     groups: tuple[tuple[str, tuple[Row, ...]], ...]
     references: tuple[Reference, ...]
@@ -154,6 +161,7 @@ def compare(result: Result, settings: Fields | None = None) -> Comparison:
     )
     references = _errors(result) if result.regression else _accuracies(result, settings)
     return Comparison(
+        result.score,
         not result.regression,
         tuple((name, rows) for name, rows in groups if rows),
         tuple(r for r in references if not result.scores.keys().isdisjoint(r.values)),
@@ -203,20 +211,21 @@ def show_millions(millions: float) -> str:
 
 def ways_of(result: Result, settings: Fields | None) -> int:
     """Return how many classes a device tells apart; the paper's number when nothing says."""
-    study = settings.fields("study") if settings else None
-    if study and study.has("ways"):
-        return study.count("ways")
+    for said in (settings, settings.fields("study")) if settings else ():
+        if said.has("ways"):
+            return said.count("ways")
     return published.WAYS.get(result.app, 0)
 
 
 def same_data(result: Result, settings: Fields | None) -> bool:
     """Say whether a run was judged on the data set that the papers used.
 
-    Only what stands first counts: a path or an address may hold the word Omniglot, too.
+    Only what stands first counts: a path or an address may hold its name, too.
     """
-    if result.app != published.CHARACTERS or not settings:
-        return result.app != published.PRESENCE
-    return settings.fields("data").text("test").startswith("Omniglot")
+    theirs = _DATA.get(result.app, "")
+    if theirs and settings:
+        return settings.fields("data").text("test").startswith(theirs)
+    return result.app != published.PRESENCE
 
 
 def plural(count: int, noun: str) -> str:

@@ -4,7 +4,7 @@ A device fine-tunes as it trains, `passes` times through the support, in the str
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.binding import variants
-from tinyfleet.follow import check_tasks, follow
+from tinyfleet.follow import check_tasks, follow, local_start
 from tinyfleet.kernel_learner import Kernel
-from tinyfleet.messages import Assignment, Floats, Training
+from tinyfleet.messages import Assignment, Floats, LocalStart, Training
 from tinyfleet.network import Network
 from tinyfleet.simulations.cores import cores
 from tinyfleet.simulations.tasks.family import TaskFamily
@@ -70,6 +70,9 @@ class Judge:
         metric: what a task's query scores.
         training: how a task is fine-tuned; its passes are set by whoever asks.
         workers: threads; None for one per core.
+        frozen: layers that stay as they are.
+        local: layers that no server has trained, so that a task starts them by itself.
+        local_start: where from, as a device that trained did; see `tinyfleet.Assignment`.
     """
 
     network: Network
@@ -79,24 +82,45 @@ class Judge:
     metric: Metric
     training: Training
     workers: int | None = None
+    frozen: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+    local_start: LocalStart = "received"
 
-    def scores(self, weights: Floats, shots: int, passes: int) -> Scores:
-        """Return the score of every task after `passes` passes over `shots` shots, `(tasks,)`."""
+    def outputs(self, weights: Floats, shots: int, passes: int) -> tuple[Floats, Floats]:
+        """Return outputs on every task's query, and its targets, `(tasks, q, outputs)` each.
+
+        Args:
+            weights: the starting point, `(parameters,)`.
+            shots: shots that a copy is fine-tuned on; 0 for none.
+            passes: how many times it goes through them.
+        """
         kernel = Kernel(self.network, variants()[-1])
         training = replace(self.training, passes=passes)
-        assignment = Assignment(0, weights, training)
 
-        def judge(first: int) -> Scores:
+        def answer(first: int) -> tuple[Floats, Floats]:
             devices = range(first, min(first + _GROUP, self.tasks))
             batch = self.family.batch(np.asarray(devices, np.int64), 0)
             check_tasks(self.network, batch)
-            tuned = weights
+            tuned = self.start(weights, devices)
             if shots:
+                assignment = Assignment(0, tuned, training, frozen=self.frozen)
                 tuned = follow(kernel, assignment, self._cut(batch, shots), devices).weights
-            return self.metric(kernel.predict(tuned, batch.query_x), batch.query_y)
+            return kernel.predict(tuned, batch.query_x), batch.query_y
 
         with ThreadPoolExecutor(self.workers or cores()) as pool:
-            return np.concatenate(list(pool.map(judge, range(0, self.tasks, _GROUP))))
+            groups = list(pool.map(answer, range(0, self.tasks, _GROUP)))
+        return np.concatenate([g[0] for g in groups]), np.concatenate([g[1] for g in groups])
+
+    def scores(self, weights: Floats, shots: int, passes: int) -> Scores:
+        """Return the score of every task after `passes` passes over `shots` shots, `(tasks,)`."""
+        return self.metric(*self.outputs(weights, shots, passes))
+
+    def start(self, weights: Floats, devices: Sequence[int]) -> Floats:
+        """Return where tasks start, `(parameters,)` for all or `(n, parameters)`."""
+        if not self.local:
+            return weights
+        own = Assignment(0, weights, self.training, local=self.local, local_start=self.local_start)
+        return local_start(self.network, own, devices)
 
     def _cut(self, batch: TaskBatch, shots: int) -> TaskBatch:
         rows = shots * self.rows_per_shot

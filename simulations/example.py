@@ -1,4 +1,4 @@
-"""One held-out sine before and after fine-tuning, for people to look at."""
+"""One held-out curve before and after fine-tuning, for people to look at."""
 
 import io
 from dataclasses import replace
@@ -27,14 +27,17 @@ def example_of(judge: Judge, weights: Floats, points: int, passes: int, rate: fl
         counts=np.array([points], np.int32),
     )
     training = replace(judge.training, passes=passes, rate=rate)
-    tuned = follow(kernel, Assignment(0, weights, training), support, [0]).weights
+    start = judge.start(weights, [0])
+    assignment = Assignment(0, start, training, frozen=judge.frozen)
+    tuned = follow(kernel, assignment, support, [0]).weights
+    order = np.argsort(tasks.query_x.reshape(-1), kind="stable")
     block = io.BytesIO()
     np.savez(
         block,
-        x=tasks.query_x.reshape(-1),
-        truth=tasks.query_y.reshape(-1),
-        before=kernel.predict(weights, tasks.query_x).reshape(-1),
-        after=kernel.predict(tuned, tasks.query_x).reshape(-1),
+        x=tasks.query_x.reshape(-1)[order],
+        truth=tasks.query_y.reshape(-1)[order],
+        before=kernel.predict(start, tasks.query_x).reshape(-1)[order],
+        after=kernel.predict(tuned, tasks.query_x).reshape(-1)[order],
         support_x=support.support_x.reshape(-1),
         support_y=support.support_y.reshape(-1),
     )

@@ -18,15 +18,8 @@ from numpy.typing import NDArray
 
 from tinyfleet.binding import Variant, variants
 from tinyfleet.errors import TrainingError
-from tinyfleet.follow import (
-    Learned,
-    check_assignment,
-    check_tasks,
-    follow,
-    received,
-    returned,
-    to_update,
-)
+from tinyfleet.exchange import Exchange
+from tinyfleet.follow import Learned, check_assignment, check_tasks, follow
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Update
 from tinyfleet.network import Network
@@ -64,20 +57,22 @@ class _Learning:
     parts: tuple[Future[Learned], ...] = field(repr=False)
     places: Sequence[int] = field(repr=False)
 
-    def updates(self, assignment: Assignment, network: Network) -> Iterator[Update]:
-        """Wait for the parts and yield the devices' updates in their order."""
+    def updates(self, exchange: Exchange) -> Iterator[tuple[Update, int]]:
+        """Wait for the parts; yield the devices' updates in their order, and the bytes of each."""
         parts = [part.result() for part in self.parts]
         weights = [row for part in parts for row in part.weights]
         losses = [loss for part in parts for loss in part.losses.tolist()]
         examples = [count for part in parts for count in part.examples.tolist()]
-        places, down = returned(network, assignment), received(network, assignment)
-        whole, now = places is None and assignment.share == 1.0, assignment.round
+        asked, down = exchange.asked, exchange.received
+        plain, now = exchange.returns is None and exchange.up.bare, asked.round
+        whole = 4 * exchange.up.entries
         for device, at in zip(self.devices, self.places, strict=True):
-            if whole:
-                yield Update(device, now, weights[at], None, examples[at], losses[at], down)
+            if plain:
+                values = weights[at]
+                yield Update(device, now, values, None, examples[at], losses[at], down), whole
             else:
-                learned = (weights[at], losses[at], examples[at])
-                yield to_update(device, assignment, learned, places, down)
+                update = exchange.update(device, weights[at], losses[at], examples[at])
+                yield update, exchange.bytes_up(update)
 
 
 class SimulatedFleet:
@@ -91,6 +86,9 @@ class SimulatedFleet:
         chunk: devices whose tasks are drawn and held at a time, and as many again that are drawn
             ahead; None takes what fits into 8 MiB.
         variant: build of the kernel; None takes the widest of this processor.
+
+    Attributes:
+        bytes: of all messages so far, to devices and from them; see `tinyfleet.exchange`.
 
     Raises:
         TrainingError: no devices, workers or chunk.
@@ -115,6 +113,7 @@ class SimulatedFleet:
         self.chunk = chunk
         self._kernel = Kernel(network, variant or variants()[-1])
         self._devices = range(devices)
+        self.bytes = 0
 
     @property
     def devices(self) -> Sequence[int]:
@@ -139,6 +138,8 @@ class SimulatedFleet:
         """Follow one assignment; a chunk of devices is taken from `asked` when its turn comes."""
         device, assignment = next(asked)
         check_assignment(self.network, assignment)
+        exchange = Exchange.of(self.network, assignment)
+        assignment = exchange.arrived
         size = self.chunk or self._fitting_chunk
         chunks = _chunks(chain((device,), (device for device, _ in asked)), size)
         first = next(chunks)
@@ -146,7 +147,9 @@ class SimulatedFleet:
         drawn = _ahead(self._draw(pool, assignment.round, chain((first,), chunks)), size)
         learning = self._learn(pool, assignment, drawn, block)
         for some in _ahead(learning, block * 2 * self.workers):
-            yield from some.updates(assignment, self.network)
+            for update, sent in some.updates(exchange):
+                self.bytes += exchange.bytes_down + sent
+                yield update
 
     def _draw(
         self, pool: ThreadPoolExecutor, round_number: int, chunks: Iterable[Sequence[int]]

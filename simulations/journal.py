@@ -23,6 +23,7 @@ import numpy as np
 from tinyfleet.atomic import write_atomically
 from tinyfleet.errors import StudyError
 from tinyfleet.messages import Floats
+from tinyfleet.server.meta import Moments
 
 RUN, ROUNDS, WEIGHTS, RESULT = "run.json", "rounds.jsonl", "weights.npy", "result.json"
 CHECKPOINT, EXAMPLE = "checkpoint.npz", "example.npz"
@@ -41,6 +42,7 @@ class State:
         parameters: parameters communicated so far, both ways.
         bytes: their bytes, with those of indices.
         journal: bytes of `rounds.jsonl` that belong to it.
+        moments: what the server's Adam remembers; None without it.
     """
 
     round: int
@@ -48,6 +50,7 @@ class State:
     parameters: int = 0
     bytes: int = 0
     journal: int = 0
+    moments: Moments | None = None
 
 
 class Journal:
@@ -111,7 +114,8 @@ class Journal:
                 os.fsync(self._file.fileno())
         state, block = self.state, io.BytesIO()
         numbers = np.array([state.round, state.parameters, state.bytes, state.journal], np.int64)
-        np.savez(block, numbers=numbers, weights=state.weights)
+        remembered = {} if state.moments is None else state.moments._asdict()
+        np.savez(block, numbers=numbers, weights=state.weights, **remembered)
         write_atomically(self.folder / CHECKPOINT, block.getvalue())
         self._saved = time.monotonic()
 
@@ -160,6 +164,7 @@ def read_state(folder: Path, parameters: int) -> State:
     try:
         with np.load(path, allow_pickle=False) as data:
             numbers, weights = data["numbers"], data["weights"]
+            moments = Moments(data["first"], data["second"]) if "first" in data else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StudyError(
             f"{path}: expected a checkpoint: {error}; start the run anew with --out"
@@ -168,8 +173,10 @@ def read_state(folder: Path, parameters: int) -> State:
         raise StudyError(
             f"{path}: expected {parameters} float32, got {weights.dtype} {weights.shape}"
         )
+    if any(m.shape != (parameters,) or m.dtype != np.float64 for m in moments or ()):
+        raise StudyError(f"{path}: expected moments of {parameters} float64, got others")
     done, communicated, sent, journal = (int(n) for n in numbers)
-    return State(done, weights, communicated, sent, journal)
+    return State(done, weights, communicated, sent, journal, moments)
 
 
 def read_lines(folder: Path, state: State) -> Iterator[dict[str, Any]]:

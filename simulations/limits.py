@@ -13,7 +13,8 @@ from tinyfleet.simulations.comparison import (
     show_times,
     ways_of,
 )
-from tinyfleet.simulations.run_folder import Evaluation, Fields, Result, Rounds, Run
+from tinyfleet.simulations.fields import Fields
+from tinyfleet.simulations.run_folder import Evaluation, Result, Rounds, Run
 
 
 def limits(run: Run, comparison: Comparison) -> Iterator[str]:

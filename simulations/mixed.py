@@ -202,13 +202,10 @@ def _train(
     fleet: Fleet, setup: Setup, mix: Mix, start: Floats, chooses: Choosing | Again
 ) -> Floats:
     study = setup.study
-    strategy = algorithms.tinyreptile(
-        training=study.training,
-        per_round=0,
-        step=study.step,
-        seed=study.seed,
-        first_round=study.rounds + 1,
+    knobs = algorithms.Knobs(
+        training=study.training, seed=study.seed, first_round=study.rounds + 1, step=study.step
     )
+    strategy = algorithms.build(algorithms.ALGORITHMS["tinyreptile"], knobs)
     grid = FleetGrid(fleet)
     strategy.choose = chooses.choose(grid)
     return app.run(grid, strategy, start, mix.rounds, evaluate=chooses.end)

@@ -116,10 +116,10 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
     lower.set_xlabel(f"{'shots a class' if classes else 'points'} to fine-tune on")
     return Plot(
         "shots",
-        f"{'Accuracy on unseen classes' if classes else 'Error on unseen curves'} against the "
+        f"{comparison.score.capitalize()} on unseen tasks against the "
         f"{'shots' if classes else 'points'} that a device fine-tunes on",
         to_svg(figure, "shots"),
-        f"{'Accuracy in percent' if classes else 'Mean square error'} by "
+        f"{comparison.score.capitalize()}{', percent,' if classes else ''} by "
         + "; ".join(f"{row.label}: {comparison.show(row.ours.mean)}" for row in rows),
         "Bars are 95 % intervals over test tasks. No intervals were published.",
     )
@@ -128,9 +128,9 @@ def _by_shots(comparison: Comparison, ways: int) -> Plot:
 def _score_axis(axes: Axes, comparison: Comparison) -> None:
     """Give accuracies their whole range, and errors, where less matters more, a logarithm."""
     if comparison.more_is_better:
-        axes.set(ylabel="accuracy, %", ylim=(0, 106), yticks=range(0, 101, 20))
+        axes.set(ylabel=f"{comparison.score}, %", ylim=(0, 106), yticks=range(0, 101, 20))
     else:
-        axes.set_ylabel("mean square error")
+        axes.set_ylabel(comparison.score)
         logarithmic(axes, "y")
         axes.margins(y=0.12)
 

@@ -27,9 +27,11 @@ from tinyfleet.simulations.comparison import (
     show_millions,
 )
 from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.fields import Fields
+from tinyfleet.simulations.further import further_rows
 from tinyfleet.simulations.limits import limits
 from tinyfleet.simulations.plots import plots_of
-from tinyfleet.simulations.run_folder import Fields, Mixed, Result, Run, read_run, result_from
+from tinyfleet.simulations.run_folder import Mixed, Result, Run, read_run, result_from
 
 BOARD = "nRF52840, 256 KiB of RAM, 1 MiB of flash"
 BOARD_RAM, BOARD_FLASH = 256 * 1024, 1024 * 1024
@@ -82,6 +84,7 @@ def render(run: Run) -> str:
         tiles=tuple(_tiles(run, comparison)),
         comparison=comparison,
         groups=tuple(_groups(comparison)),
+        further=further_rows(result),
         plots=plots_of(run, comparison),
         limits=tuple(limits(run, comparison)),
         network=settings.fields("network").text("name"),
@@ -116,7 +119,7 @@ def result_table(
     """
     found = result_from(Fields("result.json", result))
     comparison = compare(found, Fields("run.json", settings) if settings else None)
-    what = "accuracy, %" if comparison.more_is_better else "mean square error"
+    what = f"{comparison.score}, %" if comparison.more_is_better else comparison.score
     table = Table(
         title=escape(f"{found.app}, {found.strategy}: {what}"),
         caption=escape("; ".join((_blocks(comparison), *_captions(found, comparison)))),
@@ -229,11 +232,9 @@ def headline(result: Result, comparison: Comparison) -> str:
         if not math.isfinite(row.ours.mean)
         else f"{comparison.show(row.ours.mean)}{unit} (± {comparison.show_interval(row.ours.ci95)})"
     )
-    score = (
-        f"a mean square error of {ours} after fine-tuning on {row.label}"
-        if result.regression
-        else f"an accuracy of {ours} after fine-tuning on {row.label} of each class"
-    )
+    article = "an" if comparison.score == "accuracy" else "a"
+    each = "" if result.regression else " of each class"
+    score = f"{article} {comparison.score} of {ours} after fine-tuning on {row.label}{each}"
     sentence = (
         f"{plural(result.devices, 'simulated device')} learned a network of "
         f"{result.parameters:,} parameters in {plural(result.rounds, 'round')}; on "
@@ -267,7 +268,7 @@ def _tiles(run: Run, comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             if row.shots in r.values and not r.differs
         ]
         unit = "%" if comparison.more_is_better and math.isfinite(row.ours.mean) else ""
-        what = f"{'mean square error' if result.regression else 'accuracy'}, {row.label}"
+        what = f"{comparison.score}, {row.label}"
         yield f"{comparison.show(row.ours.mean)}\N{NO-BREAK SPACE}{unit}".strip(), what, (
             " · ".join([f"± {comparison.show_interval(row.ours.ci95)}", *beside])
         )  # fmt: skip

@@ -5,8 +5,8 @@ import json
 import math
 import platform
 import random
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from tinyfleet.atomic import write_atomically
 from tinyfleet.binding import variants
 from tinyfleet.cost import cost
 from tinyfleet.errors import StudyError, TrainingError
-from tinyfleet.messages import Floats
 from tinyfleet.server import app
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.server.strategy import MetaStrategy
@@ -29,15 +28,14 @@ from tinyfleet.simulations.assemble import (
     strategy_of,
     train_config,
 )
-from tinyfleet.simulations.evaluation import Estimate, Judge
 from tinyfleet.simulations.example import example_of
 from tinyfleet.simulations.journal import Journal, State, read_json, read_state, write_json
+from tinyfleet.simulations.judging import judge_result, main_shots
+from tinyfleet.simulations.own_file import fingerprints, own_errors
 from tinyfleet.simulations.selecting import Selecting, selecting
+from tinyfleet.simulations.strategies import FLOWERS, strategy_name
 from tinyfleet.simulations.study import Study, study_from, study_to_dict
 from tinyfleet.weights import save_weights
-
-MAIN_SHOTS = 8
-"""Shots that the learning curve follows, where they are reported."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,12 @@ def start(study: Study, folder: Path, command: str, machine: Machine, listen: Li
         StudyError: the folder holds something already, or cannot be written.
         FleetError: the parts of the study do not fit together; nothing is written then.
     """
-    setup = assemble(study, machine)
-    journal.new_folder(folder)
-    write_json(folder / journal.RUN, _describe(setup, command))
-    return _go(setup, folder, State(0, setup.network.init(study.seed)), listen)
+    with own_errors():
+        setup = assemble(study, machine)
+        described = _describe(setup, command)
+        journal.new_folder(folder)
+        write_json(folder / journal.RUN, described)
+        return _go(setup, folder, State(0, setup.network.init(study.seed)), listen)
 
 
 def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
@@ -79,18 +79,25 @@ def resume(folder: Path, machine: Machine, listen: Listener) -> Path:
     path = folder / journal.RUN
     described = read_json(path)
     study = study_from(described.get("study"), f"{path}: study")
-    setup = assemble(study, machine)
-    now = _describe(setup, "")
-    for key in ("tinyfleet", "numpy", "network", "fingerprints", "selection"):
-        if described.get(key) != json.loads(journal.to_json(now.get(key))):
+    _check_same(path, described, _own(study))
+    with own_errors():
+        setup = assemble(study, machine)
+        _check_same(path, described, _describe(setup, ""))
+        fresh = State(0, setup.network.init(study.seed))
+        if study.strategy in FLOWERS or not (folder / journal.CHECKPOINT).exists():
+            return _go(setup, folder, fresh, listen)
+        return _go(setup, folder, read_state(folder, setup.network.parameters), listen)
+
+
+def _check_same(path: Path, described: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise `StudyError` unless the run that `path` describes began with what there is now."""
+    for key in ("own", "tinyfleet", "numpy", "network", "fingerprints", "selection"):
+        found = json.loads(journal.to_json(now.get(key)))
+        if key in now and described.get(key) != found:
             raise StudyError(
-                f"{path}: {key}: the run began with {described.get(key)}, got {now.get(key)}; "
+                f"{path}: {key}: the run began with {described.get(key)}, got {found}; "
                 "go on where it began, or start anew"
             )
-    fresh = State(0, setup.network.init(study.seed))
-    if study.strategy.startswith("flower-") or not (folder / journal.CHECKPOINT).exists():
-        return _go(setup, folder, fresh, listen)
-    return _go(setup, folder, read_state(folder, setup.network.parameters), listen)
 
 
 def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
@@ -105,9 +112,9 @@ def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
                 "take a smaller rate"
             )
     save_weights(folder / journal.WEIGHTS, final.weights)
-    result = _judge(setup, final, listen)
-    shots = str(_main_shots(setup.study))
-    if setup.study.app == "sine" and shots != "0":
+    result = _result(setup, final, listen)
+    shots = str(main_shots(setup.study))
+    if _is_curve(setup) and shots != "0":
         tuning = (result["passes"][shots], result["rates"][shots])
         shown = example_of(setup.test, final.weights, int(shots), *tuning)
         write_atomically(folder / journal.EXAMPLE, shown)
@@ -118,7 +125,6 @@ def _go(setup: Setup, folder: Path, state: State, listen: Listener) -> Path:
 def _rounds(setup: Setup, book: Journal, chosen: Selecting | None, listen: Listener) -> None:
     study, before = setup.study, book.state
     every = max(1, study.rounds // study.evaluations)
-    sparse = study.strategy == "tinymetafed" and study.share < 1.0
     asked = study.per_round or study.devices
     random.seed(study.seed)  # Flower's own strategies choose nodes with the global generator
 
@@ -132,11 +138,12 @@ def _rounds(setup: Setup, book: Journal, chosen: Selecting | None, listen: Liste
             end.number,
             end.weights,
             book.state.parameters + down + up,
-            book.state.bytes + 4 * down + (8 if sparse else 4) * up,
+            before.bytes + setup.fleet.bytes,
+            moments=strategy.moments if isinstance(strategy, MetaStrategy) else None,
         )
         score = None
         if end.number % every == 0 or end.number == study.rounds:
-            score = setup.validation.estimate(end.weights, _main_shots(study), 1).mean
+            score = setup.validation.estimate(end.weights, main_shots(study), 1).mean
         line = _line(setup, now, end, score)
         book.record({**line, **chosen.end(end)} if chosen else line, now)
         loss = tally.loss if tally else math.nan
@@ -144,8 +151,9 @@ def _rounds(setup: Setup, book: Journal, chosen: Selecting | None, listen: Liste
 
     grid = FleetGrid(chosen.fleet if chosen else setup.fleet, setup.devices_per_node)
     strategy = strategy_of(setup, before.round + 1)
-    if chosen and isinstance(strategy, MetaStrategy):
-        strategy.choose = chosen.choose(grid)
+    if isinstance(strategy, MetaStrategy):
+        strategy.moments = before.moments
+        strategy.choose = chosen.choose(grid) if chosen else None
     app.run(
         grid,
         strategy,
@@ -168,24 +176,40 @@ def _line(setup: Setup, now: State, end: app.Round, score: float | None) -> dict
         "bytes_communicated": now.bytes,
     }
     if score is not None:
-        what = (
-            {"accuracy": {str(_main_shots(study)): score}} if _classifies(study) else {"mse": score}
-        )
-        line["evaluation"] = what
+        application = setup.application
+        by_shots = {str(main_shots(study)): score}
+        line["evaluation"] = {application.score: by_shots if application.classifies else score}
     return line
 
 
-def _main_shots(study: Study) -> int:
-    """Return the shots that the learning curve and the headline follow."""
-    return MAIN_SHOTS if MAIN_SHOTS in study.shots else max(study.shots)
+def _result(setup: Setup, state: State, listen: Listener) -> dict[str, Any]:
+    """Judge where a run has ended, and say what it took to get there."""
+    study = setup.study
+
+    def hear(done: int) -> None:
+        listen(Progress("judge", done, len(study.shots), math.nan, None))
+
+    return {
+        "app": setup.application.name,
+        "strategy": strategy_name(study.strategy),
+        "rounds": state.round,
+        "devices": study.devices,
+        "seed": study.seed,
+        "parameters": setup.network.parameters,
+        "parameters_communicated": state.parameters,
+        "bytes_communicated": state.bytes,
+        **judge_result(setup, state.weights, hear),
+        "weights_sha256": hashlib.sha256(state.weights.tobytes()).hexdigest(),
+    }
 
 
-def _classifies(study: Study) -> bool:
-    return study.app != "sine"
+def _is_curve(setup: Setup) -> bool:
+    """Whether a task is one number of another, which can be drawn."""
+    return not setup.application.classifies and setup.network.input_shape == (1,)
 
 
 def _describe(setup: Setup, command: str) -> dict[str, Any]:
-    samples = setup.study.support * (setup.study.ways if _classifies(setup.study) else 1)
+    samples = setup.fleet.tasks.batch(np.zeros(1, np.int64), 1).support_x.shape[1]
     return {
         "tinyfleet": version("tinyfleet"),
         "python": platform.python_version(),
@@ -202,79 +226,13 @@ def _describe(setup: Setup, command: str) -> dict[str, Any]:
         },
         "data": dict(setup.provenance),
         "fingerprints": dict(setup.fingerprints),
+        **({"ways": setup.validation.rows_per_shot} if setup.application.classifies else {}),
+        **_own(setup.study),
         **({"selection": asdict(setup.selection)} if setup.selection else {}),
     }
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """How a device fine-tunes the result: passes over its support, at a rate."""
-
-    passes: int
-    rate: float
-
-
-def _judge(setup: Setup, state: State, listen: Listener) -> dict[str, Any]:
-    """Choose how to fine-tune on validation tasks, then look at the test part, once."""
-    study, weights = setup.study, state.weights
-    one, several = {}, {}
-    chosen: dict[str, dict[str, Tuning]] = {"one_pass": {}, "several": {}}
-    for i, shots in enumerate(study.shots):
-        listen(Progress("judge", i, len(study.shots), math.nan, None))
-        key = str(shots)
-        single, best = _best_tunings(setup, weights, shots)
-        chosen["one_pass"][key], chosen["several"][key] = single, best
-        one[key] = _estimate(setup.test, weights, shots, single)
-        several[key] = one[key] if best == single else _estimate(setup.test, weights, shots, best)
-    listen(Progress("judge", len(study.shots), len(study.shots), math.nan, None))
-    return {
-        "app": study.app,
-        "strategy": study.strategy,
-        "rounds": state.round,
-        "devices": study.devices,
-        "seed": study.seed,
-        "parameters": setup.network.parameters,
-        "parameters_communicated": state.parameters,
-        "bytes_communicated": state.bytes,
-        **_report_scores(study, one, several),
-        "passes": {k: t.passes for k, t in chosen["several"].items()},
-        "rates": {k: t.rate for k, t in chosen["several"].items()},
-        "rates_one_pass": {k: t.rate for k, t in chosen["one_pass"].items()},
-        "weights_sha256": hashlib.sha256(weights.tobytes()).hexdigest(),
-    }
-
-
-def _estimate(judge: Judge, weights: Floats, shots: int, tuning: Tuning) -> Estimate:
-    training = replace(judge.training, rate=tuning.rate)
-    return replace(judge, training=training).estimate(weights, shots, tuning.passes)
-
-
-def _best_tunings(setup: Setup, weights: Floats, shots: int) -> tuple[Tuning, Tuning]:
-    """Return what validation tasks like best: of one pass, and of any number of passes."""
-    study = setup.study
-    plain = Tuning(1, study.training.rate)
-    if shots == 0:
-        return plain, plain
-    sign = 1.0 if _classifies(study) else -1.0
-    scores: dict[Tuning, float] = {}
-    for rate in dict.fromkeys((study.training.rate, *study.rates)):
-        for passes in (1, *study.passes):
-            tuning = Tuning(passes, rate)
-            score = sign * _estimate(setup.validation, weights, shots, tuning).mean
-            scores[tuning] = score if math.isfinite(score) else -math.inf
-    single = max((t for t in scores if t.passes == 1), key=lambda t: scores[t])
-    return single, max(scores, key=lambda t: scores[t])
-
-
-def _report_scores(
-    study: Study, one: dict[str, Estimate], several: dict[str, Estimate]
-) -> dict[str, Any]:
-    one_pass = {k: asdict(v) for k, v in one.items()}
-    best = {k: asdict(v) for k, v in several.items()}
-    if _classifies(study):
-        return {"accuracy": best, "accuracy_one_pass": one_pass}
-    main = str(_main_shots(study))
-    scores: dict[str, Any] = {"mse": best[main], "mse_one_pass": one_pass[main]}
-    if "0" in one:
-        scores["mse_before"] = one_pass["0"]
-    return {**scores, "mse_by_shots": best, "mse_by_shots_one_pass": one_pass}
+def _own(study: Study) -> dict[str, Any]:
+    """Return what tells the researcher's own files from any others, when a study has some."""
+    found = fingerprints(study.app, study.strategy)
+    return {"own": found} if found else {}

@@ -7,7 +7,7 @@ Two more may be there: `example.npz`, one sine that was fine-tuned (see `Example
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,81 +17,16 @@ from numpy.typing import NDArray
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations.choices import Choices, choices_from
 from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.fields import Fields
 
 Numbers = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Fields:
-    """One JSON object and where it stands, so that whatever does not fit can be named.
-
-    Every method raises `StudyError` when the field is missing or of another type.
-    """
-
-    place: str
-    values: Mapping[str, object]
-
-    def _refuse(self, name: str, expected: str) -> StudyError:
-        got = json.dumps(self.values[name])[:60] if name in self.values else "nothing"
-        return StudyError(f"{self.place}: {name}: expected {expected}, got {got}; run it again")
-
-    def has(self, name: str) -> bool:
-        """Say whether the field is there and not null."""
-        return self.values.get(name) is not None
-
-    def text(self, name: str) -> str:
-        """Return a string."""
-        value = self.values.get(name)
-        if not isinstance(value, str):
-            raise self._refuse(name, "a text")
-        return value
-
-    def number(self, name: str) -> float:
-        """Return a number; NaN for null, which stands for whatever was not finite."""
-        value = self.values.get(name, "")
-        if value is None:
-            return math.nan
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._refuse(name, "a number or null")
-        return float(value) if math.isfinite(value) else math.nan
-
-    def count(self, name: str) -> int:
-        """Return a whole number, 0 or more."""
-        value = self.values.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self._refuse(name, "a whole number, 0 or more")
-        return value
-
-    def counts(self, name: str) -> tuple[int, ...]:
-        """Return a list of whole numbers, 0 or more."""
-        value = self.values.get(name)
-        if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
-            raise self._refuse(name, "a list of whole numbers")
-        return tuple(value)
-
-    def fields(self, name: str) -> "Fields":
-        """Return an object."""
-        value = self.values.get(name)
-        if not isinstance(value, dict):
-            raise self._refuse(name, "an object")
-        return Fields(f"{self.place}: {name}", value)
-
-    def rows(self, name: str) -> Iterator["Fields"]:
-        """Yield the objects of a list."""
-        value = self.values.get(name)
-        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-            raise self._refuse(name, "a list of objects")
-        for number, row in enumerate(value, start=1):
-            yield Fields(f"{self.place}: {name} {number}", row)
-
-    def shots(self, name: str) -> Iterator[tuple[int, str, "Fields"]]:
-        """Yield the keys of an object that are numbers of shots: as number, as key, the object."""
-        inner = self.fields(name)
-        for key in inner.values:
-            if not key.isdecimal():
-                raise StudyError(f"{inner.place}: expected shots as keys, got {key[:60]!r}")
-        for key in sorted(inner.values, key=int):
-            yield int(key), key, inner
+SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mse_by_shots": "mean square error",
+}
+"""Where a result keeps its scores by shots, one of these, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +35,11 @@ class Result:
 
     Attributes:
         regression: whether scores are mean square errors; else they are accuracies in percent.
+        score: what the scores are called, for a person.
         scores: by shots a class, or by points of a regression, after `passes` over them.
         scores_one_pass: the same after one pass.
         passes: by shots.
+        summary: further figures of the test part, by shots; empty for most applications.
     """
 
     app: str
@@ -114,9 +51,11 @@ class Result:
     parameters_communicated: int
     bytes_communicated: int
     regression: bool
+    score: str
     scores: Mapping[int, Estimate]
     scores_one_pass: Mapping[int, Estimate]
     passes: Mapping[int, int]
+    summary: Mapping[int, Fields]
     weights_sha256: str
 
 
@@ -126,7 +65,7 @@ class Evaluation:
 
     Attributes:
         parameters: communicated until then, both directions.
-        accuracy: percent by shots a class; empty for a regression.
+        accuracy: percent, balanced or not, by shots a class; empty for a regression.
         mse: mean square error; None for a classification.
 
     Scores that were not finite are NaN.
@@ -297,12 +236,12 @@ def result_from(fields: Fields) -> Result:
     Raises:
         StudyError: a field is missing or of another type.
     """
-    regression = not fields.has("accuracy")
-    if regression and not fields.has("mse_by_shots"):
+    name = next((name for name in SCORES if fields.has(name)), "")
+    if not name:
         raise StudyError(
-            f"{fields.place}: expected `accuracy` or `mse_by_shots`, got neither; run it again"
+            f"{fields.place}: expected one of {', '.join(SCORES)}, got none; run it again"
         )
-    name = "mse_by_shots" if regression else "accuracy"
+    further = fields.shots("summary") if fields.has("summary") else ()
     scores = _by_shots(fields, name)
     if not scores:
         raise StudyError(f"{fields.place}: {name}: expected some shots, got none; run it again")
@@ -315,10 +254,12 @@ def result_from(fields: Fields) -> Result:
         parameters=fields.count("parameters"),
         parameters_communicated=fields.count("parameters_communicated"),
         bytes_communicated=fields.count("bytes_communicated"),
-        regression=regression,
+        regression=name == "mse_by_shots",
+        score=SCORES[name],
         scores=scores,
         scores_one_pass=_by_shots(fields, f"{name}_one_pass"),
         passes={shots: inner.count(key) for shots, key, inner in fields.shots("passes")},
+        summary={shots: inner.fields(key) for shots, key, inner in further},
         weights_sha256=fields.text("weights_sha256"),
     )
 
@@ -340,7 +281,8 @@ def _rounds(path: Path) -> Rounds:
         refused += fields.count("refused") if fields.has("refused") else 0
         if fields.has("evaluation"):
             scores = fields.fields("evaluation")
-            by_shots = scores.shots("accuracy") if scores.has("accuracy") else ()
+            kinds = (name for name in ("accuracy", "balanced_accuracy") if scores.has(name))
+            by_shots = (entry for name in kinds for entry in scores.shots(name))
             evaluations.append(
                 Evaluation(
                     number[-1],

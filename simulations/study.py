@@ -7,24 +7,10 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from tinyfleet.encoding import ENCODINGS, Encoding
 from tinyfleet.errors import FleetError, StudyError
-from tinyfleet.messages import Training
+from tinyfleet.messages import Optimizer, Training
 from tinyfleet.networks import NETWORKS
-
-APPS = ("sine", "characters")
-STRATEGIES = (
-    "tinyreptile",
-    "tinyreptile-parallel",
-    "tinymetafed",
-    "reptile",
-    "fedavg",
-    "fedsgd",
-    "fedprox",
-    "flower-fedavg",
-    "flower-fedadam",
-    "flower-fedmedian",
-    "flower-krum",
-)
 
 SETTINGS = ("tecs2024", "maml2017")
 STARTS = ("received", "zeros", "fresh")
@@ -39,8 +25,8 @@ class Study:
     """One experiment; the same study gives the same bytes on any number of workers.
 
     Attributes:
-        app: "sine" or "characters".
-        strategy: how the fleet is coordinated; see `STRATEGIES`.
+        app: an application, by name or as the path of a file that ends in .py.
+        strategy: how the fleet is coordinated, by name or as the path of such a file.
         devices: simulated devices.
         per_round: devices asked in a round; 0 for all.
         rounds: rounds.
@@ -50,17 +36,24 @@ class Study:
         step_end: its last; the step goes there in a straight line, or is the lowest of a period.
         period: rounds between warm restarts (TinyMetaFed); 0 for none.
         decay: what each warm restart takes off the height of the step.
-        support: what a device's stream holds a round: points (sine), images per class (characters).
+        support: what a device's stream holds a round: points (sine), or samples of each class.
         query: the same, kept apart for the part of a network that all devices share (TinyMetaFed).
         min_support: fewest of `support` that a device has; 0 when all have the same.
         noise: largest standard deviation of a device's sensor noise.
-        drift: whether devices see characters rotated, shifted and zoomed.
-        ways: characters that a device tells apart.
+        drift: whether devices see characters rotated, shifted and zoomed, or hear white noise.
+        ways: classes that a device tells apart.
+        speakers: people that share a device (keywords).
+        across: whether a device is judged on other people than it learns from (keywords).
+        light: whether devices sense light (presence).
+        room: the room that is tested on (presence); "" for the same split in every run.
         setting: population of sines, "tecs2024" or "maml2017".
+        server_optimizer: what the server does with the mean difference, "sgd" or "adam".
         local: layers that never leave a device (TinyMetaFed).
         local_start: where they start from.
         share: part of the shared entries that a device returns (TinyMetaFed's P).
-        network: name of a network, or a TOML file.
+        encoding: how updates travel, "float32", "float16" or "int8"; see `tinyfleet.Assignment`.
+        encoding_down: how weights travel to devices.
+        network: name of a network, or a TOML file; "" for that of an application's own file.
         data: data file to train on; None for what is found.
         test_data: data file to test on, all of it unseen; None for the test part of the data.
         shots: shots that the result is reported for.
@@ -89,10 +82,17 @@ class Study:
     noise: float = 0.0
     drift: bool = False
     ways: int = 5
+    speakers: int = 1
+    across: bool = False
+    light: bool = False
+    room: str = ""
     setting: str = "tecs2024"
+    server_optimizer: Optimizer = "sgd"
     local: tuple[str, ...] = ()
     local_start: str = "fresh"
     share: float = 1.0
+    encoding: Encoding = "float32"
+    encoding_down: Encoding = "float32"
     network: str = ""
     data: str | None = None
     test_data: str | None = None
@@ -110,15 +110,15 @@ class Study:
                 raise StudyError(f"study.{name}: expected {expected}, got {getattr(self, name)!r}")
 
     def _names(self) -> Iterator[_Rule]:
-        yield "app", f"one of {', '.join(APPS)}", self.app in APPS
-        yield "strategy", f"one of {', '.join(STRATEGIES)}", self.strategy in STRATEGIES
         yield "setting", f"one of {', '.join(SETTINGS)}", self.setting in SETTINGS
         yield "local_start", f"one of {', '.join(STARTS)}", self.local_start in STARTS
+        for name in ("encoding", "encoding_down"):
+            yield name, f"one of {', '.join(ENCODINGS)}", getattr(self, name) in ENCODINGS
         ours = not (self.select and self.strategy.startswith("flower-"))
         yield "select", '"" with a strategy of Flower\'s, which chooses by its own', ours
 
     def _counts(self) -> Iterator[_Rule]:
-        for name in ("devices", "rounds", "support", "evaluations"):
+        for name in ("devices", "rounds", "support", "speakers", "evaluations"):
             yield name, f"1 to {MOST}", 1 <= getattr(self, name) <= MOST
         for name in ("seed", "query", "period"):
             yield name, f"0 to {MOST}", 0 <= getattr(self, name) <= MOST
@@ -231,11 +231,12 @@ def locate_files(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     found = dict(values)
     for key in ("network", "data", "test_data"):
         name = found.get(key)
-        if isinstance(name, str) and name not in NETWORKS:
+        if isinstance(name, str) and name and name not in NETWORKS:
             found[key] = str((folder / name).absolute())
-    query = found.get("select")
-    if isinstance(query, str) and query.endswith(".rq"):
-        found["select"] = str((folder / query).absolute())
+    for key, suffix in (("app", ".py"), ("strategy", ".py"), ("select", ".rq")):
+        name = found.get(key)
+        if isinstance(name, str) and name.endswith(suffix):
+            found[key] = str((folder / name).absolute())
     return found
 
 

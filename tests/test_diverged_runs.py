@@ -14,8 +14,9 @@ from rich.console import Console
 
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations.comparison import compare, difference
+from tinyfleet.simulations.fields import Fields
 from tinyfleet.simulations.report import result_table, write_report
-from tinyfleet.simulations.run_folder import Fields, read_run, result_from
+from tinyfleet.simulations.run_folder import read_run, result_from
 
 APPS = pytest.mark.parametrize("app", ["characters", "sine"])
 NULL = {"mean": None, "ci95": None, "tasks": 1000}

@@ -17,7 +17,8 @@ import pytest
 from finished_run import writer
 
 from tinyfleet import BrokerError, FirmwareError, StudyError, named_network
-from tinyfleet.server import algorithms, app
+from tinyfleet.server import app
+from tinyfleet.server.algorithms import ALGORITHMS, Knobs, build
 from tinyfleet.server.grid import FleetGrid
 from tinyfleet.simulations import mixed, run
 from tinyfleet.simulations.assemble import Machine, assemble
@@ -77,13 +78,8 @@ def simulated(study: Study, folder: Path, mix: Mix) -> bytes:
     """Return the weights in which the same rounds end without broker, gateway and boards."""
     setup = assemble(study, Machine())
     fleet = SimulatedFleet(setup.network, setup.fleet.tasks, mix.simulated + mix.boards)
-    strategy = algorithms.tinyreptile(
-        training=study.training,
-        per_round=0,
-        step=study.step,
-        seed=study.seed,
-        first_round=study.rounds + 1,
-    )
+    knobs = Knobs(study.training, seed=study.seed, first_round=study.rounds + 1, step=study.step)
+    strategy = build(ALGORITHMS["tinyreptile"], knobs)
     start = np.load(folder / "weights.npy")
     return app.run(FleetGrid(fleet), strategy, start, mix.rounds).tobytes()
 

@@ -210,6 +210,8 @@ def test_every_kind_names_one_class() -> None:
         ("characters", 1, 108_229),
         ("keywords", 1, 105_124),
         ("characters-mcu", 1, 108_229),
+        ("characters-wide", 1, 108_229),
+        ("sine-tanh", 1, 1_153),
     ],
 )
 def test_named_networks_have_the_published_size(name: str, least: int, most: int) -> None:

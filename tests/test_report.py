@@ -14,9 +14,10 @@ from rich.console import Console
 
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations.comparison import compare, difference
+from tinyfleet.simulations.fields import Fields
 from tinyfleet.simulations.plots import POINTS, plots_of, thinned
 from tinyfleet.simulations.report import result_table, size, write_report
-from tinyfleet.simulations.run_folder import Fields, read_run, result_from
+from tinyfleet.simulations.run_folder import read_run, result_from
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

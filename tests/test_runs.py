@@ -149,9 +149,10 @@ def test_characters_are_tested_on_another_file(tmp_path: Path, data_folder: Path
     assert archive.name not in data["train"]
 
 
+APPS = "sine, characters, keywords, presence"
 BAD = [
-    (["simulate", "chess"], "app: expected one of sine, characters or a .toml file, got 'chess'"),
-    (["simulate", "a" * 5000], "app: expected one of sine, characters or a .toml file"),
+    (["simulate", "chess"], f"app: expected one of {APPS}, a .py or a .toml file, got 'chess'"),
+    (["simulate", "a" * 5000], f"app: expected one of {APPS}, a .py or a .toml file"),
     (["simulate", "sine", "--devices", "0"], "study.devices: expected 1 to 2147483647, got 0"),
     (["simulate", "sine", "--devices", "9" * 20], "study.devices: expected 1 to 2147483647"),
     (["simulate", "sine", "--seed", "-1"], "study.seed: expected 0 to 2147483647, got -1"),
@@ -175,7 +176,7 @@ BAD = [
     (["simulate", "characters", "--data", "nan.npz"], "nan.npz: "),
     (["simulate", "characters", "--data", "full"], "full: "),
     (["simulate", "characters", "--shots", "99"], "characters.shots: expected at most"),
-    (["simulate"], "app: expected one of sine, characters or a .toml file, got ''"),
+    (["simulate"], f"app: expected one of {APPS}, a .py or a .toml file, got ''"),
 ]
 
 BAD_STUDIES = [

@@ -15,7 +15,8 @@ from tinyfleet.simulations.datasets.characters import PACK, find_characters
 from tinyfleet.simulations.datasets.digits import load_digits
 from tinyfleet.simulations.datasets.omniglot import SMALL_1, CharacterImages, load_characters
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.run_folder import Fields, result_from
+from tinyfleet.simulations.fields import Fields
+from tinyfleet.simulations.run_folder import result_from
 from tinyfleet.simulations.tasks.characters import Characters, Episodes, characters_family
 from tinyfleet.simulations.tasks.split import PARTS, Part, shared_classes, split_classes
 
