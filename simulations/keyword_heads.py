@@ -6,6 +6,7 @@ A task is a speaker's takes of 5 keywords, shuffled into a stream. Speakers are 
 a third of them at a time, while heads and class means are made of the others' takes.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +18,10 @@ import typer
 from numpy.typing import NDArray
 
 from tinyfleet.client.head import fresh_head, head_network, warm_head
-from tinyfleet.client.npz import read_arrays
 from tinyfleet.client.tflite import load_model
 from tinyfleet.client.tinyol import TinyOL
-from tinyfleet.errors import DatasetError, FleetError
+from tinyfleet.errors import FleetError
+from tinyfleet.simulations.datasets.keywords import find_keywords
 from tinyfleet.simulations.evaluation import Scores, estimate
 from tinyfleet.simulations.journal import to_json
 
@@ -59,16 +60,9 @@ class Takes:
 
 def load_takes(model: Path, pack: Path) -> Takes:
     """Return the takes of a pack of MFCCs as `model` sees them."""
-    loaded = load_model(model)
-    names = ("features", "mfcc_zero_point", "mfcc_scale", "keyword_names", "keyword", "speaker")
-    data = read_arrays(pack, names)
-    if missing := [name for name in names if name not in data]:
-        raise DatasetError(f"{pack}: expected the pack of keywords, got no {', '.join(missing)}")
-    x = (data["features"] - data["mfcc_zero_point"].astype(np.float32)) * data["mfcc_scale"]
-    x = x.astype(np.float32).reshape(len(x), *loaded.input.shape)
-    return Takes(
-        loaded.features(x), data["keyword_names"][data["keyword"]], data["speaker"].astype(np.int64)
-    )
+    loaded, takes = load_model(model), find_keywords(pack, os.environ)
+    x = takes.features.reshape(len(takes), *loaded.input.shape)
+    return Takes(loaded.features(x), np.array(takes.names)[takes.keyword], takes.speaker)
 
 
 class ClassMeans:

@@ -1,0 +1,1 @@
+"""Devices whose world drifts after their model was deployed, and what then helps them."""
