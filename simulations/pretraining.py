@@ -1,0 +1,134 @@
+"""Conventional training, in one place, on what a fleet's devices have: what is transferred."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfleet.errors import StudyError
+from tinyfleet.layers import Dense
+from tinyfleet.messages import Assignment, Floats, Training
+from tinyfleet.network import Network
+from tinyfleet.simulations.assemble import Setup
+from tinyfleet.simulations.tasks.family import TaskFamily
+from tinyfleet.task import Task
+
+ADAM = Training(rate=0.001, batch=64, optimizer="adam")
+
+
+@runtime_checkable
+class Classed(TaskFamily, Protocol):
+    """A family whose devices tell apart some of many classes."""
+
+    def classes(self, devices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return each device's classes in the order of its labels, `(n, ways)`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a network is trained conventionally.
+
+    Attributes:
+        epochs: times that the devices' samples are gone through; each draws them anew.
+        devices: training devices whose supports are pooled.
+        training: how; all samples are one stream.
+    """
+
+    epochs: int = 8
+    devices: int = 200
+    training: Training = ADAM
+
+
+PRETRAINING = Pretraining()
+
+
+def pretrained(setup: Setup, how: Pretraining = PRETRAINING) -> Floats:
+    """Return weights, `(parameters,)`, trained conventionally on the training part, pooled.
+
+    Where devices tell classes of their own apart, the network is trained to tell all that they have
+    apart, by a wider last layer that is then replaced by a random one. Else all samples are one
+    problem.
+
+    Raises:
+        StudyError: the tasks do not name a device's classes, or the last layer is no dense one.
+    """
+    from tinyfleet.simulations.torch_learner import TorchLearner  # takes a second to load
+
+    network, seed = setup.network, setup.study.seed
+    names_classes = network.loss == "softmax-cross-entropy"
+    x, y = pooled_training(setup, how.devices)
+    wide = widened(network, y.shape[1]) if names_classes else network
+    learner, weights = TorchLearner.of_network(wide), wide.init(seed)
+    order = np.random.default_rng(seed)
+    for epoch in range(1, how.epochs + 1):
+        x, y = pooled_training(setup, how.devices, epoch)
+        mixed = order.permutation(len(x))
+        task = Task(x[mixed], y[mixed], x[:0], y[:0])
+        weights = learner.learn(Assignment(epoch, weights, how.training), task).values
+    if not names_classes:
+        return weights
+    body = body_of(network).parameters
+    return np.concatenate([weights[:body], network.init(seed)[body:]])
+
+
+def pooled_training(setup: Setup, devices: int, round_number: int = 1) -> tuple[Floats, Floats]:
+    """Return the support samples of training devices, `(n, *input_shape)`, and their targets.
+
+    Args:
+        setup: the study whose training part is pooled.
+        devices: how many devices, from the first on; no more than the study has.
+        round_number: the round whose samples they are.
+
+    Returns:
+        The samples, and targets `(n, classes)` over all classes that these devices have; without
+        classes of their own, `(n, outputs)` as the devices have them.
+
+    Raises:
+        StudyError: the tasks do not name a device's classes.
+    """
+    family = setup.fleet.tasks
+    chosen = np.arange(min(devices, setup.study.devices))
+    batch = family.batch(chosen, round_number)
+    real = np.arange(batch.support_x.shape[1]) < batch.counts[:, None]
+    x, y = batch.support_x[real], batch.support_y
+    if setup.network.loss != "softmax-cross-entropy":
+        return x, y[real]
+    classes = _classes(family, chosen)
+    names = np.take_along_axis(classes, y.argmax(axis=2), axis=1)
+    return x, np.eye(int(classes.max()) + 1, dtype=np.float32)[names[real]]
+
+
+def _classes(family: TaskFamily, devices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each device's classes, `(n, ways)`, numbered from 0 among those that they have."""
+    if not isinstance(family, Classed):
+        raise StudyError(
+            f"baselines: expected tasks that name the classes of a device, got {family.provenance}"
+        )
+    found = family.classes(devices)
+    return np.unique(found, return_inverse=True)[1].reshape(found.shape)
+
+
+def body_of(network: Network) -> Network:
+    """Return the network without its last layer, whose output is what that layer receives.
+
+    Raises:
+        StudyError: the last layer is no dense one.
+    """
+    if not isinstance(network.layers[-1][1], Dense):
+        raise StudyError(
+            f"baselines: expected a network that ends in a dense layer, got {network.name}, "
+            f"which ends in {network.layers[-1][0]}"
+        )
+    return Network(f"{network.name}-body", network.input_shape, network.layers[:-1], "mean-square")
+
+
+def widened(network: Network, outputs: int) -> Network:
+    """Return the network with a last layer of `outputs`.
+
+    Raises:
+        StudyError: the last layer is no dense one.
+    """
+    head = (network.layers[-1][0], Dense(outputs))
+    return replace(network, layers=(*body_of(network).layers, head))
