@@ -75,14 +75,9 @@ bench: install
 size: install
 	@$(BIN)/python tests/size.py
 
-# The slow studies behind docs/results.md: about two hours on two cores.
+# Every table and figure of the papers beside ours, into docs/reproduce.md; it goes on where it stopped.
 reproduce: install
-	@mkdir -p runs; run() { \
-	  if [ -e "$$1/run.json" ]; then $(BIN)/tinyfleet simulate --resume "$$1"; \
-	  else $(BIN)/tinyfleet simulate $$2 --out "$$1"; fi; }; set -e; \
-	run runs/reproduce-sine "sine --strategy tinyreptile"; \
-	run runs/reproduce-characters "characters --strategy tinyreptile"; \
-	run runs/reproduce-reptile docs/studies/reptile.toml
+	$(BIN)/tinyfleet reproduce
 
 clean:
 	rm -rf $(VENV) .venv-tflite build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,9 +13,11 @@ from tinyfleet.client.gateway import read_gateway
 from tinyfleet.description import network_from_toml
 from tinyfleet.layers import LAYERS
 from tinyfleet.network import LOSSES
+from tinyfleet.simulations.applications import APPLICATIONS
 from tinyfleet.simulations.assemble import load_study_network
-from tinyfleet.simulations.defaults import DEFAULT_STRATEGIES, complete
-from tinyfleet.simulations.study import STRATEGIES, read_study_file
+from tinyfleet.simulations.defaults import complete
+from tinyfleet.simulations.strategies import STRATEGIES
+from tinyfleet.simulations.study import read_study_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -53,7 +55,7 @@ def test_a_study_network_or_gateway_in_a_document_loads(
         assert complete(values, name).app == values["app"]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/studies/*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("simulations/studies/*.toml")), ids=lambda p: p.name)
 def test_a_study_file_beside_the_documents_finds_its_network(path: Path) -> None:
     values = read_study_file(path)
 
@@ -159,6 +161,10 @@ def test_the_strategies_are_those_that_there_are() -> None:
     assert sorted(name for names in named for name in names) == sorted(STRATEGIES)
 
 
+def test_the_applications_are_those_that_there_are() -> None:
+    assert [row[0].strip("`") for row in cells("Applications")] == list(APPLICATIONS)
+
+
 def test_the_default_strategies_are_called_so() -> None:
     told = {
         re.findall(r"`([^`]+)`", row[0])[0]: row[1]
@@ -166,21 +172,22 @@ def test_the_default_strategies_are_called_so() -> None:
         if "default" in row[1]
     }
 
-    assert set(told) == set(DEFAULT_STRATEGIES.values())
-    for app, strategy in DEFAULT_STRATEGIES.items():
-        assert re.search(
-            rf"`{app}`, where it is the default|the default on `{app}`", told[strategy]
-        )
+    assert set(told) == {one.strategy for one in APPLICATIONS.values()}
+    for app, one in APPLICATIONS.items():
+        assert f"on `{app}`" in told[one.strategy].partition("the default")[2]
 
 
-@pytest.mark.parametrize(("strategy", "app", "asked"), [
-    ("tinyreptile", "sine", 1),
-    ("tinyreptile", "characters", 32),
-    ("tinyreptile-parallel", "sine", 0),
-    ("tinyreptile-parallel", "characters", 0),
-])  # fmt: skip
-def test_as_many_devices_are_asked_as_the_table_says(strategy: str, app: str, asked: int) -> None:
-    assert complete({"app": app, "strategy": strategy}, "test").per_round == asked
+def test_as_many_devices_are_asked_as_the_table_says() -> None:
+    told = {re.findall(r"`([^`]+)`", row[0])[0]: row[1] for row in cells("Strategies")}
+    one, some = told["tinyreptile"].split("; ")[1].split(", ", 1)
+    said = dict.fromkeys(re.findall(r"`(\w+)`", one), 1)
+    said |= {app: int(n) for n, app in re.findall(r"(\d+) (?:in parallel )?on `(\w+)`", some)}
+
+    assert one.startswith("one device a round on")
+    assert "every device every round" in told["tinyreptile-parallel"]
+    for app in APPLICATIONS:
+        assert complete({"app": app, "strategy": "tinyreptile"}, app).per_round == said[app]
+        assert complete({"app": app, "strategy": "tinyreptile-parallel"}, app).per_round == 0
 
 
 def test_the_layers_and_losses_are_those_that_there_are() -> None:

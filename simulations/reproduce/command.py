@@ -1,0 +1,106 @@
+"""The command `tinyfleet reproduce`."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tinyfleet.errors import StudyError
+from tinyfleet.simulations.commands import interruptible
+from tinyfleet.simulations.reproduce.tables import NAMES, tables
+
+if TYPE_CHECKING:
+    from tinyfleet.simulations.reproduce.work import Hear
+
+FULL, QUICK = Path("runs/reproduce"), Path("runs/reproduce-quick")
+PAGE = Path("docs/reproduce.md")
+
+
+def reproduce(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"A table alone: {', '.join(NAMES)}.", metavar="TABLE")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Make every study tiny; minutes instead of an hour.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads; all cores when not given.", min=1)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder of what is made; {FULL} or {QUICK} when not given."),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"The page; {PAGE} for a whole run beside docs/, reproduce.md in the folder else."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every cell as JSON.")] = False,
+) -> None:
+    """Make the tables and figures of the papers again, ours beside the published.
+
+    What is finished is kept: the same command goes on where it was interrupted.
+
+    Example: tinyfleet reproduce --only table-4
+    """
+    from tinyfleet.simulations.journal import to_json
+    from tinyfleet.simulations.reproduce.page import write_page
+    from tinyfleet.simulations.reproduce.work import Work
+
+    wanted = tables(tuple(only) if only else NAMES)
+    folder = out or (QUICK if quick else FULL)
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"--out {folder}: expected a folder, got a file")
+    began, made = time.monotonic(), {}
+    with interruptible("the same command goes on"), _progress(len(wanted)) as hear:
+        work = Work(folder, quick, seed, workers, hear)
+        for name, table in wanted.items():
+            hear(name, 0, 0)
+            cells = table.cells(work)
+            made[name] = (table, cells, table.figures(work) if table.figures else ())
+    whole = PAGE.parent.is_dir() and not (quick or only or out)
+    path = page or (PAGE if whole else folder / "reproduce.md")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["tinyfleet", *sys.argv[1:]])
+    write_page(path, made, command=command, work=work)
+    cells = [cell for _, found, _ in made.values() for cell in found]
+    if as_json:
+        told = [{**asdict(cell), "difference": cell.difference} for cell in cells]
+        seconds = round(time.monotonic() - began, 1)
+        typer.echo(to_json({"cells": told, "page": str(path), "seconds": seconds}))
+        return
+    typer.echo(f"{len(cells)} cells of {len(made)} tables: {path.resolve()}")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator["Hear"]:
+    """Yield what draws a bar of tables and one of what is being made, when somebody looks."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        whole = progress.add_task("tables", total=total, completed=-1)
+        part = progress.add_task("", total=None)
+
+        def hear(what: str, done: int, of: int) -> None:
+            if not of:
+                progress.advance(whole)
+                progress.update(whole, description=what)
+            progress.update(part, description=what, completed=done, total=of or None)
+
+        yield hear

@@ -1,0 +1,78 @@
+"""The studies that several tables share, so that each is run once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyfleet.simulations import published
+from tinyfleet.simulations.reproduce.work import Ran, Work
+from tinyfleet.simulations.study import read_study_file
+
+APPS = (published.CHARACTERS, published.KEYWORDS, published.PRESENCE)
+"""Applications I, II and III of TECS 2024."""
+
+PRESENCE_DATA = (
+    "the published rooms are proprietary; ours are six public ones, so the two stand side by side "
+    "and cannot be compared"
+)
+"""Why no figure of presence is comparable."""
+
+STUDIES = Path(__file__).parent.parent / "studies"
+"""Where the studies lie that are more than an application's settings."""
+
+BUDGET = {
+    published.CHARACTERS: 800.0,
+    published.KEYWORDS: 160.0,
+    published.PRESENCE: 14.6,
+}
+"""Million parameters that a curve of Figure 15 communicates, both ways: as many as the published
+one, but for keywords, whose published curve goes on to ten times as many."""
+
+
+def comparable(app: str) -> str:
+    """Return why figures of `app` are not comparable; "" where they are."""
+    return PRESENCE_DATA if app == published.PRESENCE else ""
+
+
+def study_file(name: str) -> Mapping[str, Any]:
+    """Return the values of a study that comes with the package, such as "thrifty"."""
+    return read_study_file(STUDIES / f"{name}.toml")
+
+
+def tinyreptile(work: Work, app: str) -> Ran:
+    """Return TinyReptile under the application's own settings."""
+    return work.study(f"{app}-tinyreptile", {"app": app, "strategy": "tinyreptile"})
+
+
+def tinymetafed(work: Work, app: str, share: float, *, schedule: bool = True) -> Ran:
+    """Return TinyMetaFed, partial, at a share P, with its warm restarts or with a step that stays.
+
+    The step that stays is half the highest, about the mean of a schedule.
+    """
+    values: dict[str, Any] = {"app": app, "strategy": "tinymetafed", "share": share}
+    name = f"{app}-tinymetafed-{round(100 * share)}"
+    if not schedule:
+        steady = work.planned(values, name).step / 2
+        values |= {"period": 0, "step": steady, "step_end": steady}
+        name += "-steady"
+    return work.study(name, values)
+
+
+def within_budget(
+    work: Work, app: str, strategy: str, method: str, values: Mapping[str, Any]
+) -> Ran:
+    """Return a run that communicates as many parameters as the published curve of `app`.
+
+    Args:
+        work: the run of the reproduction.
+        app: whose curve.
+        strategy: which algorithm.
+        method: what the run is called.
+        values: its settings but for the rounds, over the application's own.
+    """
+    name = f"{app}-{method.lower()}-curve"
+    asked = {"app": app, "strategy": strategy, "evaluations": 160, "shots": [8], **values}
+    probe = {"rounds": 1, "evaluations": 1, "tasks": 2, "validation_tasks": 2, "passes": []}
+    first = work.study(f"{name}-probe", {**asked, **probe, "rates": []})
+    each = int(first.rounds[0]["parameters_communicated"])
+    return work.study(name, {**asked, "rounds": max(1, int(BUDGET[app] * 1e6 / each))})

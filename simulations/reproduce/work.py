@@ -1,0 +1,197 @@
+"""One run of the reproduction: studies and other results, each made once and kept.
+
+Whatever is finished is a file in the run's folder, under a name that follows from all that decides
+it. So a run that died goes on where it stood, tables share their studies, and a table whose
+settings changed is made anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinyfleet.atomic import write_atomically
+from tinyfleet.errors import StudyError
+from tinyfleet.messages import Floats
+from tinyfleet.simulations import journal, run
+from tinyfleet.simulations.assemble import Machine, Setup, assemble
+from tinyfleet.simulations.defaults import complete
+from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.study import Study, study_to_dict
+from tinyfleet.weights import load_weights
+
+T = TypeVar("T")
+
+SCORES = ("accuracy", "balanced_accuracy", "mse_by_shots")
+"""Where a result keeps its scores by shots, one of these."""
+
+_QUICK: Mapping[str, int] = {
+    "rounds": 40,
+    "devices": 400,
+    "tasks": 32,
+    "validation_tasks": 32,
+    "evaluations": 4,
+}
+"""The most of everything that `--quick` takes: enough to see that every table can be made."""
+
+Hear = Callable[[str, int, int], None]
+"""Hears what is being made, how much of it is done, and how much there is."""
+
+
+def _unheard(what: str, done: int, total: int) -> None:
+    del what, done, total
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study that has run.
+
+    Attributes:
+        study: what was asked.
+        folder: where it ran.
+        result: its result, as `result.json` holds it.
+        machine: how it ran here.
+    """
+
+    study: Study
+    folder: Path
+    result: Mapping[str, Any]
+    machine: Machine
+
+    @cached_property
+    def rounds(self) -> list[dict[str, Any]]:
+        """The lines of its journal, a round each."""
+        text = (self.folder / journal.ROUNDS).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    @cached_property
+    def weights(self) -> Floats:
+        """What it ended with, `(parameters,)` float32."""
+        return load_weights(self.folder / journal.WEIGHTS, self.setup.network)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """The parts that it was made of."""
+        return assemble(self.study, self.machine)
+
+    def score(self, shots: int, *, one_pass: bool = False) -> Estimate:
+        """Return the score of the test part after `shots` shots.
+
+        Raises:
+            StudyError: the study does not report these shots.
+        """
+        suffix = "_one_pass" if one_pass else ""
+        name = next(name for name in SCORES if name in self.result)
+        scores = self.result[name + suffix]
+        if str(shots) not in scores:
+            raise StudyError(
+                f"{self.folder}: expected {shots} among the shots reported, got {', '.join(scores)}"
+            )
+        return Estimate(**scores[str(shots)])
+
+    def curve(self, what: str = "parameters_communicated") -> list[tuple[float, float]]:
+        """Return millions of what was communicated, and the score on validation tasks, by round.
+
+        Args:
+            what: "parameters_communicated" or "bytes_communicated", both ways.
+        """
+        points = []
+        for line in self.rounds:
+            if "evaluation" in line:
+                found = line["evaluation"]
+                kept = found.get("mse")
+                if kept is None:
+                    kept = next(iter(next(iter(found.values())).values()))
+                points.append((line[what] / 1e6, float(kept)))
+        return points
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run of the reproduction.
+
+    Attributes:
+        folder: where everything is kept.
+        quick: whether everything is made small, to see that it can be made.
+        seed: seed of all studies.
+        workers: threads; None for one per core.
+        hear: told of progress.
+        ran: studies that tables have asked for so far, by name.
+    """
+
+    folder: Path
+    quick: bool = False
+    seed: int = 1
+    workers: int | None = None
+    hear: Hear = field(default=_unheard, repr=False)
+    ran: dict[str, Ran] = field(default_factory=dict, repr=False)
+
+    def pick(self, full: T, quick: T) -> T:
+        """Return what this run takes: all of it, or the quick part."""
+        return quick if self.quick else full
+
+    def study(self, name: str, values: Mapping[str, Any]) -> Ran:
+        """Run the study that `values` describe, or go on with it, or return what is there.
+
+        Args:
+            name: part of the name of its folder.
+            values: as in a study file; `app` at least, all others have defaults.
+
+        Raises:
+            FleetError: the values make no study, or its data are missing.
+        """
+        study = self.planned(values, name)
+        key = _key(study_to_dict(study))
+        folder, machine = self.folder / "studies" / f"{name}-{key}", Machine(self.workers)
+
+        def listen(heard: run.Progress) -> None:
+            self.hear(f"{name}: {heard.stage}", heard.done, heard.total)
+
+        if not (folder / journal.RESULT).exists():
+            if (folder / journal.RUN).exists():
+                run.resume(folder, machine, listen)
+            else:
+                run.start(study, folder, f"tinyfleet reproduce: {name}", machine, listen)
+        self.ran[name] = Ran(study, folder, journal.read_json(folder / journal.RESULT), machine)
+        return self.ran[name]
+
+    def planned(self, values: Mapping[str, Any], name: str) -> Study:
+        """Return the study that `values` describe, small where this run is quick."""
+        study = complete({"seed": self.seed, **values}, f"reproduce: {name}")
+        if not self.quick:
+            return study
+        told = study_to_dict(study)
+        small = {key: min(most, told[key]) for key, most in _QUICK.items()}
+        small |= {"passes": list(study.passes[:1]), "rates": []}
+        small["per_round"] = min(study.per_round or 8, 8, small["devices"])
+        return complete({"seed": self.seed, **values, **small}, f"reproduce: {name}")
+
+    def once(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], T]) -> T:
+        """Return what `compute` makes, a JSON value, made once for these inputs.
+
+        Args:
+            name: part of the name of its file.
+            inputs: all that decides the value, as JSON values.
+            compute: makes it.
+        """
+        key = _key({**inputs, "seed": self.seed, "quick": self.quick})
+        path = self.folder / "values" / f"{name}-{key}.json"
+        if not path.exists():
+            self.hear(name, 0, 1)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, journal.to_json(compute()).encode())
+            self.hear(name, 1, 1)
+        found: T = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
+def _key(inputs: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits of all that decides a result."""
+    told = {**inputs, "tinyfleet": version("tinyfleet"), "numpy": np.__version__}
+    return hashlib.sha256(journal.to_json(told).encode()).hexdigest()[:12]

@@ -1,0 +1,104 @@
+"""`tinyfleet reproduce --quick` makes every table, and goes on to the same where it was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from needed import go_without
+
+from tinyfleet.errors import StudyError
+from tinyfleet.simulations.reproduce.cells import Cell
+from tinyfleet.simulations.reproduce.tables import NAMES, tables
+
+TINYFLEET = Path(sys.executable).parent / "tinyfleet"
+
+
+def _command(out: Path, *options: str) -> list[str]:
+    return [str(TINYFLEET), "reproduce", "--quick", "--out", str(out), *options]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A whole quick reproduction: its folder, and what it printed as JSON."""
+    if not Path(os.environ.get("TINYFLEET_DATA", "")).joinpath("presence_fleet_5min.npz").is_file():
+        go_without("no TINYFLEET_DATA with keywords and presence: name the folder of the data")
+    out = tmp_path_factory.mktemp("reproduce")
+    done = subprocess.run(_command(out, "--json"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_every_table_has_cells_and_every_cell_is_whole(made: tuple[Path, dict[str, Any]]) -> None:
+    cells = made[1]["cells"]
+    assert {cell["table"] for cell in cells} == set(NAMES)
+    for cell in cells:
+        assert {"table", "row", "column", "ours", "ci95", "published", "command"} <= set(cell)
+        assert cell["command"] == f"tinyfleet reproduce --only {cell['table']}"
+        if cell["ours"] is None or cell["published"] is None:
+            assert cell["why"], cell
+
+
+def test_no_two_cells_have_one_place(made: tuple[Path, dict[str, Any]]) -> None:
+    places = [(cell["table"], cell["row"], cell["column"]) for cell in made[1]["cells"]]
+    assert len(set(places)) == len(places)
+
+
+def test_the_page_shows_every_table_and_its_drawings(made: tuple[Path, dict[str, Any]]) -> None:
+    page = Path(made[1]["page"])
+    text = page.read_text(encoding="utf-8")
+    for table in tables().values():
+        assert f"## {table.title}\n" in text
+        assert f"`{table.command}`" in text
+    drawings = [line.split("](")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
+    assert len(drawings) >= 8
+    for drawing in drawings:
+        assert (page.parent / drawing).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_killed_and_asked_again_ends_in_the_same_page(tmp_path: Path) -> None:
+    pages = []
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        command = _command(Path("out"), "--only", "figure-7", "--only", "figure-9")
+        if name == "killed":
+            _kill_midway(command, tmp_path / name)
+        subprocess.run(command, cwd=tmp_path / name, check=True, capture_output=True)
+        pages.append((tmp_path / name / "out" / "reproduce.md").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def _kill_midway(command: list[str], folder: Path) -> None:
+    """Start `command` in `folder` and kill it once its first study is under way."""
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not list(folder.glob("out/studies/*/rounds.jsonl")) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_an_unknown_table_is_refused_by_name(tmp_path: Path) -> None:
+    done = subprocess.run(
+        _command(tmp_path / "out", "--only", "table-99"), capture_output=True, text=True
+    )
+    assert done.returncode == StudyError.exit_code
+    assert "table-99" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_figure_needs_a_reason() -> None:
+    with pytest.raises(StudyError, match="expected a reason"):
+        Cell("table-4", "row", "column", None, None, 1.0, "command")
+
+
+def test_a_figure_is_a_number() -> None:
+    with pytest.raises(StudyError, match="finite"):
+        Cell("table-4", "row", "column", float("nan"), None, 1.0, "command")
