@@ -43,7 +43,7 @@ def wav_samples(place: str, content: bytes) -> Samples:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             count = file.getnframes()
             raw = file.readframes(count)
-    except (wave.Error, EOFError, ValueError) as error:
+    except (wave.Error, EOFError, ValueError, RuntimeError) as error:  # the last from wave's chunks
         raise DatasetError(f"{place}: expected a whole .wav file, got {error or 'less'}") from error
     if (rate, channels, width) != (RATE, 1, 2):
         raise DatasetError(

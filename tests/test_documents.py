@@ -55,7 +55,9 @@ def test_a_study_network_or_gateway_in_a_document_loads(
         assert complete(values, name).app == values["app"]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("simulations/studies/*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("simulations/studies/*.toml")), ids=lambda p: p.name
+)
 def test_a_study_file_beside_the_documents_finds_its_network(path: Path) -> None:
     values = read_study_file(path)
 

@@ -93,6 +93,7 @@ def test_the_pack_of_the_data_folder_is_arabic_speech_commands(data_folder: Path
         ({"speaker": -GOOD["speaker"].astype(np.int8)}, "speaker: expected 0.."),
         ({"mfcc_scale": np.ones(2)}, "mfcc_scale: expected one number"),
         ({"mfcc_scale": np.float32(np.nan)}, "features: expected finite numbers"),
+        ({"mfcc_scale": np.float64(1e300)}, "features: expected finite numbers"),
         ({"keyword_names": np.array(["yes"], object)}, "plain arrays"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),

@@ -175,7 +175,11 @@ def test_sound_of_another_form_is_refused(tmp_path: Path) -> None:
         file.writeframes(bytes(4000))
     with pytest.raises(DatasetError, match="expected a second of sound or more, 16000 samples"):
         load_recordings(path, (49, 10, 1))
-    path.write_bytes(path.read_bytes()[:-1001])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:18] + b"\x01" + whole[19:])  # a part that is too long
+    with pytest.raises(DatasetError, match=r"s\.wav: expected a whole \.wav file"):
+        read_sound(path)
+    path.write_bytes(whole[:-1001])
     with pytest.raises(DatasetError, match=r"whole \.wav file of 2000 samples, .* got 1499"):
         read_sound(path)
     with pytest.raises(DatasetError, match="cannot be read"):

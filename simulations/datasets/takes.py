@@ -105,7 +105,8 @@ def load_pack(path: Path, source: str = "") -> KeywordTakes:
     if codes.dtype != np.int8:
         raise DatasetError(f"{path}: features: expected codes as int8, got {codes.dtype}")
     scale, zero = _number(path, arrays, "mfcc_scale"), _number(path, arrays, "mfcc_zero_point")
-    features = (codes.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        features = (codes.astype(np.float32) - np.float32(zero)) * np.float32(scale)
     return KeywordTakes(
         features,
         whole_numbers(path, arrays, "keyword"),

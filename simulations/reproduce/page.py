@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyfleet.atomic import write_atomically
+from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Figure, Table
 from tinyfleet.simulations.reproduce.plots import draw
 from tinyfleet.simulations.reproduce.work import Ran, Work
@@ -66,15 +67,23 @@ def write_page(
 
 _SETTINGS = """## Settings
 
-Every study that the tables above are made of, as a study file holds it (`tinyfleet simulate
-FILE.toml`), and what its validation part chose: passes over the support, and their rate."""
+Every study that the tables above are made of, as a study file (`tinyfleet simulate FILE.toml`) that
+says what differs from the application's own settings; and what its validation part chose: passes
+over the support, and their rate, by shots."""
 
 
 def _settings(name: str, ran: Ran) -> str:
-    told = {k: v for k, v in study_to_dict(ran.study).items() if v not in (None, "", [], ())}
-    training = told.pop("training")
-    lines = [f"{key} = {_toml(value)}" for key, value in told.items()]
-    inner = ", ".join(f"{key} = {_toml(value)}" for key, value in training.items())
+    study = ran.study
+    given = {"app": study.app, "strategy": study.strategy}
+    plain, told = study_to_dict(complete(given, name)), study_to_dict(study)
+    differing = {key: value for key, value in told.items() if value != plain[key]}
+    training = differing.pop("training", {})
+    inner = ", ".join(
+        f"{key} = {_toml(value)}"
+        for key, value in training.items()
+        if value != plain["training"][key]
+    )
+    lines = [f"{key} = {_toml(value)}" for key, value in (given | differing).items()]
     chosen = ", ".join(
         f"{shots}: {passes} at {ran.result['rates'][shots]:g}"
         for shots, passes in ran.result["passes"].items()
@@ -86,7 +95,7 @@ def _settings(name: str, ran: Ran) -> str:
             "",
             "```toml",
             *lines,
-            f"training = {{ {inner} }}",
+            *([f"training = {{ {inner} }}"] if inner else []),
             "```",
             "",
             f"Chosen on validation, passes at a rate by shots: {chosen}.",
