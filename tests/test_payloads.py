@@ -268,9 +268,7 @@ def test_a_config_that_cannot_be_followed_is_named() -> None:
 def test_an_order_that_asks_more_than_is_known_here_is_refused() -> None:
     more = changed(ORDER, config={**ORDER.config, "answer-with": "a song"})
 
-    with pytest.raises(
-        WireError, match=r"^assignment\.config: .* got answer-with; update"
-    ):
+    with pytest.raises(WireError, match=r"^assignment\.config: .* got answer-with; update"):
         Order.from_bytes(more).assignment()
 
 

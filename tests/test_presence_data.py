@@ -66,6 +66,7 @@ def with_first(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
         ("temperature", lambda v: v.astype(str), "temperature: expected numbers"),
         ("minute_local", np.zeros_like, "each room's times once"),
         ("minute_local", lambda v: v + np.arange(len(v)) % 2, "multiples of 5"),
+        ("minute_local", lambda v: 10**7 * np.arange(len(v)), "minutes, not seconds"),
     ],
 )
 def test_other_values_are_refused_by_name(

@@ -1,6 +1,7 @@
 """`tinyfleet reproduce --quick` makes every table, and goes on to the same where it was killed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,12 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from needed import go_without
 
 from tinyfleet.errors import StudyError
-from tinyfleet.simulations.reproduce.cells import Cell
+from tinyfleet.simulations.datasets.presence import PACK, SENSORS
+from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.reproduce.cells import Cell, cell_of
 from tinyfleet.simulations.reproduce.tables import NAMES, tables
+from tinyfleet.simulations.reproduce.work import Work
 
 TINYFLEET = Path(sys.executable).parent / "tinyfleet"
 
@@ -92,6 +97,35 @@ def test_an_unknown_table_is_refused_by_name(tmp_path: Path) -> None:
     assert "table-99" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for option in (("--page", str(tmp_path)), ("--page", str(tmp_path / "file" / "page.md"))):
+        command = _command(tmp_path / "out", "--only", "table-3", *option)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == StudyError.exit_code
+        assert done.stderr.startswith("tinyfleet: --page ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_results_of_other_data_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    work, here = Work(tmp_path), {"TINYFLEET_DATA": str(tmp_path / "data")}
+    for minute in (0, 0, 5):
+        rows: dict[str, Any] = dict.fromkeys((*SENSORS, "room", "presence"), np.zeros(1, np.int64))
+        rows |= {"room_names": np.array(["office"]), "minute_local": np.array([minute])}
+        np.savez(tmp_path / "data" / PACK, **rows)
+        if not minute:
+            work.keep_data(here)
+    with pytest.raises(StudyError, match="presence: expected the data that the results here are"):
+        work.keep_data(here)
+
+
+def test_what_diverged_is_no_figure() -> None:
+    cell = cell_of(("table-4", "row", "column"), Estimate(math.nan, math.nan, 5), 1.0)
+    assert (cell.ours, cell.ci95, cell.difference) == (None, None, None)
+    assert "diverged" in cell.why
 
 
 def test_a_missing_figure_needs_a_reason() -> None:

@@ -15,6 +15,7 @@ from tinyfleet.errors import DatasetError
 PACK = "presence_fleet_5min.npz"
 SENSORS = ("co2", "temperature", "humidity", "light")
 PERIOD = 5  # minutes between two rows
+LONGEST = 10 * 366 * 1440  # minutes of a room: features need a grid without gaps
 _ARRAYS = (*SENSORS, "room", "room_names", "minute_local", "presence")
 
 
@@ -32,7 +33,8 @@ class PresenceRows:
         source: where they are from, in plain words.
 
     Raises:
-        DatasetError: rows that are not finite, or a room's times that do not ascend in periods.
+        DatasetError: rows that are not finite, or a room's times that do not ascend in periods
+            or span more than ten years.
     """
 
     rooms: tuple[str, ...]
@@ -57,6 +59,13 @@ class PresenceRows:
             raise DatasetError(
                 f"{self.source}: minute_local: expected each room's times once, whole multiples of "
                 f"{PERIOD} minutes apart"
+            )
+        starts = np.flatnonzero(np.diff(self.room, prepend=-1))
+        longest = int((np.maximum.reduceat(self.minute, starts) - self.minute[starts]).max())
+        if longest > LONGEST:
+            raise DatasetError(
+                f"{self.source}: minute_local: expected a room's rows within {LONGEST} minutes "
+                f"(ten years), got {longest}; give minutes, not seconds"
             )
 
     @property

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinyfleet.errors import StudyError
+from tinyfleet.simulations.evaluation import Estimate
 
 if TYPE_CHECKING:
     from tinyfleet.simulations.reproduce.work import Work
 
 NOT_PUBLISHED = "not published"
 """Why a cell of ours stands alone."""
+
+DIVERGED = "ours is not finite: a training diverged"
+"""Why there is no figure of ours where one was measured."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,34 @@ class Cell:
         if self.ours is None or self.published is None:
             return None
         return self.ours - self.published
+
+
+def cell_of(
+    place: tuple[str, str, str],
+    ours: Estimate | float | None,
+    published: float | None = None,
+    *,
+    unit: str = "",
+    why: str = "",
+) -> Cell:
+    """Return a cell of a table, made again by the command of that table.
+
+    Args:
+        place: name of the table, row and column.
+        ours: our figure, with its interval where it is an estimate.
+        published: what was published; None where nothing was.
+        unit: of both.
+        why: as in `Cell`; by default that nothing was published where nothing was. What is not
+            finite is no figure: then the reason is that a training diverged.
+    """
+    table, row, column = place
+    mean, ci95 = (ours.mean, ours.ci95) if isinstance(ours, Estimate) else (ours, None)
+    if mean is not None and not math.isfinite(mean):
+        mean, ci95, why = None, None, DIVERGED
+    if ci95 is not None and not math.isfinite(ci95):
+        ci95 = None
+    why = why or ("" if published is not None else NOT_PUBLISHED)
+    return Cell(table, row, column, mean, ci95, published, command_of(table), unit, why)
 
 
 @dataclass(frozen=True)

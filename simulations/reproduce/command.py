@@ -1,5 +1,6 @@
 """The command `tinyfleet reproduce`."""
 
+import os
 import shlex
 import sys
 import time
@@ -59,20 +60,22 @@ def reproduce(
 
     wanted = tables(tuple(only) if only else NAMES)
     folder = out or (QUICK if quick else FULL)
-    if folder.exists() and not folder.is_dir():
-        raise StudyError(f"--out {folder}: expected a folder, got a file")
+    whole = PAGE.parent.is_dir() and not (quick or only or out)
+    path = page or (PAGE if whole else folder / "reproduce.md")
+    _ready(folder, "--out")
+    _ready(path.parent, "--page")
+    if path.is_dir():
+        raise StudyError(f"--page {path}: expected a file, got a folder")
     began, made = time.monotonic(), {}
     with interruptible("the same command goes on"), _progress(len(wanted)) as hear:
         work = Work(folder, quick, seed, workers, hear)
+        work.keep_data(os.environ)
         for name, table in wanted.items():
             hear(name, 0, 0)
             cells = table.cells(work)
             made[name] = (table, cells, table.figures(work) if table.figures else ())
-    whole = PAGE.parent.is_dir() and not (quick or only or out)
-    path = page or (PAGE if whole else folder / "reproduce.md")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["tinyfleet", *sys.argv[1:]])
-    write_page(path, made, command=command, work=work)
+        command = shlex.join(["tinyfleet", *sys.argv[1:]])
+        write_page(path, made, command=command, work=work)
     cells = [cell for _, found, _ in made.values() for cell in found]
     if as_json:
         told = [{**asdict(cell), "difference": cell.difference} for cell in cells]
@@ -80,6 +83,23 @@ def reproduce(
         typer.echo(to_json({"cells": told, "page": str(path), "seconds": seconds}))
         return
     typer.echo(f"{len(cells)} cells of {len(made)} tables: {path.resolve()}")
+
+
+def _ready(folder: Path, option: str) -> None:
+    """Make `folder`, before anything is computed in vain.
+
+    Raises:
+        StudyError: it is none that can be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = None if os.access(folder, os.W_OK) else "one that cannot"
+    except OSError as error:
+        found = error.strerror
+    if found:
+        raise StudyError(
+            f"{option} {folder}: expected a folder that can be written, got {found}; name another"
+        )
 
 
 @contextmanager

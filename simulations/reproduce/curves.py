@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tinyfleet.simulations.judging import main_shots
 from tinyfleet.simulations.published import Curve
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Line, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Line, cell_of
 from tinyfleet.simulations.reproduce.work import Ran, Work
 from tinyfleet.simulations.study import study_to_dict
 
@@ -62,13 +62,9 @@ def columns_of(
     for millions in places:
         ours = at(curve, millions)
         told = then.at(millions) if then else None
-        reason = why
-        if ours is None:
-            reason = why or f"ours ends at {curve[-1][0]:,.3g} million parameters"
-        elif told is None:
-            reason = why or NOT_PUBLISHED
-        column = f"{millions:g} M"
-        found.append(Cell(table, row, column, ours, None, told, command_of(table), unit, reason))
+        end = f"ours ends at {curve[-1][0]:,.3g} million parameters" if ours is None else ""
+        place = table, row, f"{millions:g} M"
+        found.append(cell_of(place, ours, told, unit=unit, why=why or end))
     return found
 
 

@@ -14,13 +14,14 @@ from tinyfleet.network import Network
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.baselines import fine_tuned, nearest_neighbours
 from tinyfleet.simulations.distillation import KEPT, store, train
+from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.pretraining import body_of, pooled_training, widened
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.work import Work
 
-NAME, SHOTS, DEVICES = "distillation", (1, 8), 300
+NAME, SHOTS, DEVICES = "distillation", (1, 8), 100
 NOTES = """
-Characters: a student (the application's network) is trained on 15,000 drawings of the training
+Characters: a student (the application's network) is trained on 5,000 drawings of the training
 part to tell all its characters apart, for as many passes each time: from labels, from a teacher's
 ten largest probabilities a drawing, stored as int16 and float16, or half from labels and then
 half from those. The teacher has four convolutions of 32 filters. Then 300 test tasks: with a new
@@ -49,13 +50,10 @@ def cells(work: Work) -> Sequence[Cell]:
     found = []
     for row, scores in told["scores"].items():
         for column, (mean, ci95) in scores.items():
-            asked = command_of(NAME)
-            found.append(Cell(NAME, row, column, mean, ci95, None, asked, "%", NOT_PUBLISHED))
+            score = Estimate(mean, ci95, study.tasks)
+            found.append(cell_of((NAME, row, column), score, unit="%"))
     for column, size in told["bytes"].items():
-        asked = command_of(NAME)
-        found.append(
-            Cell(NAME, "stored logits", column, size, None, None, asked, "bytes", NOT_PUBLISHED)
-        )
+        found.append(cell_of((NAME, "stored logits", column), size, unit="bytes"))
     return found
 
 

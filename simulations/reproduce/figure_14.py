@@ -4,14 +4,7 @@ from collections.abc import Sequence
 
 from tinyfleet.simulations import published
 from tinyfleet.simulations.evaluation import Estimate
-from tinyfleet.simulations.reproduce.cells import (
-    NOT_PUBLISHED,
-    Cell,
-    Figure,
-    Line,
-    Table,
-    command_of,
-)
+from tinyfleet.simulations.reproduce.cells import Cell, Figure, Line, Table, cell_of
 from tinyfleet.simulations.reproduce.studies import APPS, comparable
 from tinyfleet.simulations.reproduce.table_2 import judged_of
 from tinyfleet.simulations.reproduce.work import Work
@@ -19,7 +12,8 @@ from tinyfleet.simulations.reproduce.work import Work
 NAME = "figure-14"
 NOTES = """
 The devices of Table 2. *Warm* begins as the deployed model's last layer; *fresh* begins with
-random weights, as the paper's does, whose first point is therefore about chance. The curves are
+random weights, as the paper's does, whose first point is therefore about chance, and stands beside
+the fresh one alone. The curves are
 the accuracy on drifted samples that a device never meets, after so many of its own; after the
 first time through its 40, 20 or 64 samples it meets the same again. *Prequential* is over that
 first time: each sample scored, then learned. The published curves run over thousands of updates,
@@ -44,21 +38,15 @@ def cells(work: Work) -> Sequence[Cell]:
             ("as deployed", "before the drift", "before", before),
             ("as deployed", "after it", "static", static),
             ("as deployed", "after it, prequential", "static prequential", None),
-            ("TinyOL, warm", "first point", "warm first", first),
+            ("TinyOL, warm", "first point", "warm first", None),
             ("TinyOL, warm", "prequential", "warm prequential", None),
             ("TinyOL, warm", "at the end", "warm", after),
             ("TinyOL, fresh", "first point", "fresh first", first),
             ("TinyOL, fresh", "prequential", "fresh prequential", None),
             ("TinyOL, fresh", "at the end", "fresh", after),
         ):
-            score = Estimate(**scores[name])
-            why = comparable(app) or (NOT_PUBLISHED if printed is None else "")
-            found.append(
-                Cell(
-                    *(NAME, f"{app}, {row}", column, score.mean, score.ci95, printed),
-                    *(command_of(NAME), "%", why),
-                )
-            )
+            place, score = (NAME, f"{app}, {row}", column), Estimate(**scores[name])
+            found.append(cell_of(place, score, printed, unit="%", why=comparable(app)))
     return found
 
 

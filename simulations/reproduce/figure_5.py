@@ -5,14 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tinyfleet.simulations.evaluation import Estimate, estimate
-from tinyfleet.simulations.reproduce.cells import (
-    NOT_PUBLISHED,
-    Cell,
-    Figure,
-    Line,
-    Table,
-    command_of,
-)
+from tinyfleet.simulations.reproduce.cells import Cell, Figure, Line, Table, cell_of
 from tinyfleet.simulations.reproduce.work import Work
 
 NAME = "figure-5"
@@ -52,10 +45,7 @@ def cells(work: Work) -> Sequence[Cell]:
     errors = _errors(work)
     last = max((name for name in errors if name != "fit"), key=int)
     return [
-        Cell(
-            *(NAME, "TinyOL", column, error.mean, error.ci95, printed),
-            *(command_of(NAME), "", "" if printed else NOT_PUBLISHED),
-        )
+        cell_of((NAME, "TinyOL", column), error, printed)
         for column, error, printed in (
             ("MSE on the deployed sine", errors["fit"], None),
             ("MSE before", errors["0"], BEFORE),

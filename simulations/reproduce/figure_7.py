@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from tinyfleet.simulations import published
-from tinyfleet.simulations.evaluation import Judge, mean_squared_error
-from tinyfleet.simulations.reproduce.cells import Cell, Table, command_of
+from tinyfleet.simulations.evaluation import Estimate, Judge, mean_squared_error
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.figure_9 import fedsgd, tinyreptile
 from tinyfleet.simulations.reproduce.work import Ran, Work
 from tinyfleet.simulations.tasks.sine import tecs2024
@@ -28,15 +26,21 @@ def cells(work: Work) -> Sequence[Cell]:
     for then, ran in zip(
         published.SINE_FINE_TUNING, (tinyreptile(work), fedsgd(work)), strict=True
     ):
-        inputs = {"weights": ran.result["weights_sha256"], "curve": list(then.curve)}
+        inputs = {
+            "weights": ran.result["weights_sha256"],
+            "curve": list(then.curve),
+            "passes": ran.result["passes"]["8"],
+            "rate": ran.result["rates"]["8"],
+            "draws": DRAWS,
+        }
         scores = work.once(f"{NAME}-{then.method}", inputs, partial(_tuned, ran, work))
         for column, score, told in (
             ("before", scores["before"], then.before),
             (f"after {then.points} points", scores["after"], then.after),
         ):
-            mean, ci95 = score
-            asked = command_of(NAME)
-            found.append(Cell(NAME, then.method, column, mean, ci95, told, asked, "MSE"))
+            mean, ci95 = (math.nan if value is None else value for value in score)
+            ours = Estimate(mean, ci95, DRAWS)
+            found.append(cell_of((NAME, then.method, column), ours, told, unit="MSE"))
     return found
 
 
@@ -52,11 +56,7 @@ def _tuned(ran: Ran, work: Work) -> dict[str, list[float | None]]:
     judge = Judge(ran.setup.network, family, draws, 1, mean_squared_error, training, work.workers)
     before = float(judge.scores(ran.weights, 0, 1)[0])  # all draws are of one curve
     after = judge.estimate(ran.weights, one.points, passes)
-    return {"before": [before, None], "after": [_finite(after.mean), _finite(after.ci95)]}
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else float(np.finfo(np.float32).max)
+    return {"before": [before, None], "after": [after.mean, after.ci95]}
 
 
 TABLE = Table(

@@ -4,14 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyfleet.simulations import published
-from tinyfleet.simulations.reproduce.cells import (
-    NOT_PUBLISHED,
-    Cell,
-    Figure,
-    Line,
-    Table,
-    command_of,
-)
+from tinyfleet.simulations.reproduce.cells import Cell, Figure, Line, Table, cell_of
 from tinyfleet.simulations.reproduce.curves import columns_of, line_of
 from tinyfleet.simulations.reproduce.studies import study_file
 from tinyfleet.simulations.reproduce.work import Ran, Work
@@ -66,13 +59,8 @@ def cells(work: Work) -> Sequence[Cell]:
             columns_of(work, (NAME, f"{method}, curve"), ran, curve, published.SINE_MILLIONS, "")
         )
         score, spent = ran.score(8), ran.result["parameters_communicated"] / 1e6
-        column = f"at the end, {spent:.2f} million parameters"
-        then = curve.y[-1] if curve else None
-        why = "" if curve else NOT_PUBLISHED
-        asked = command_of(NAME)
-        found.append(
-            Cell(NAME, f"{method}, test", column, score.mean, score.ci95, then, asked, "MSE", why)
-        )
+        place = NAME, f"{method}, test", f"at the end, {spent:.2f} million parameters"
+        found.append(cell_of(place, score, curve.y[-1] if curve else None, unit="MSE"))
     return found
 
 

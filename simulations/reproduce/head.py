@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyfleet.simulations import published
 from tinyfleet.simulations.evaluation import Estimate, estimate
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.studies import APPS, comparable
 from tinyfleet.simulations.reproduce.table_2 import judged_of, recipe_of, trial_of
 from tinyfleet.simulations.reproduce.work import Work
@@ -59,10 +59,8 @@ def cells(work: Work) -> Sequence[Cell]:
 
 
 def _cell(app: str, row: str, column: str, score: Mapping[str, Any], unit: str) -> Cell:
-    one = Estimate(**score)
-    why = comparable(app) or NOT_PUBLISHED
-    command = command_of(NAME)
-    return Cell(NAME, f"{app}, {row}", column, one.mean, one.ci95, None, command, unit, why)
+    place = NAME, f"{app}, {row}", column
+    return cell_of(place, Estimate(**score), unit=unit, why=comparable(app))
 
 
 def _beyond_of(work: Work, app: str) -> Mapping[str, Any]:

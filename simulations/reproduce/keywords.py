@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from tinyfleet.simulations.evaluation import Judge, Scores, accuracy, estimate
-from tinyfleet.simulations.reproduce.cells import Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
+from tinyfleet.simulations.reproduce.class_means import class_means
 from tinyfleet.simulations.reproduce.work import Work
-from tinyfleet.task import TaskBatch
 
 NAME, WAYS, SHOTS = "keywords", 5, (1, 5)
 NOTES = """
@@ -18,29 +15,13 @@ beside the nearest class mean of the same tasks' MFCCs. *One speaker*: a device 
 nearest-class-mean reference that was measured before on this data set, not a paper's figure.
 """
 
+REFERENCE = "beside it a nearest class mean that was measured before, not a paper's figure"
+
 SETTINGS: Mapping[str, tuple[Mapping[str, Any], tuple[float, float]]] = {
     "one speaker": ({"speakers": 1, "support": 4, "training": {"rate": 0.01}}, (74.4, 91.6)),
     "across speakers": ({"across": True, "training": {"rate": 0.04}}, (44.5, 68.3)),
 }
 """How a device's tasks are made, and the reference with one and five shots."""
-
-
-def nearest_class_mean(batch: TaskBatch, rows: int) -> Scores:
-    """Return the accuracy in percent of naming the nearest class mean, `(n,)`.
-
-    Args:
-        batch: tasks with one-hot targets, and a support in blocks of one row a class.
-        rows: support rows that are known.
-    """
-    n, classes = len(batch), batch.support_y.shape[2]
-    known, labels = batch.support_x[:, :rows].reshape(n, rows, -1), batch.support_y[:, :rows]
-    asked = batch.query_x.reshape(n, batch.query_x.shape[1], -1)
-    counts = labels.sum(axis=1)[..., None]
-    means = np.einsum("nrc,nrf->ncf", labels, known, dtype=np.float64) / counts
-    apart = np.empty((n, asked.shape[1], classes))
-    for c in range(classes):
-        apart[:, :, c] = ((asked - means[:, c, None]) ** 2).sum(axis=2)
-    return accuracy(-apart.astype(np.float32), batch.query_y)
 
 
 def cells(work: Work) -> Sequence[Cell]:
@@ -57,23 +38,11 @@ def cells(work: Work) -> Sequence[Cell]:
         ran = work.study(f"keywords-{setting.replace(' ', '-')}", {**asked, **values})
         for shots, told in zip(SHOTS, reference, strict=True):
             column, score = f"{shots} shot{'s' if shots > 1 else ''}", ran.score(shots)
-            plain = estimate(_means(ran.setup.test, shots))
-            again = command_of(NAME)
-            for who, found_score in (("TinyMetaFed", score), ("nearest class mean", plain)):
-                row = f"5-way, {setting}, {who}"
-                found.append(
-                    Cell(NAME, row, column, found_score.mean, found_score.ci95, told, again, "%")
-                )
+            plain = class_means(ran.setup.test, shots)
+            for who, ours in (("TinyMetaFed", score), ("nearest class mean", plain)):
+                place = NAME, f"5-way, {setting}, {who}", column
+                found.append(cell_of(place, ours, told, unit="%", why=REFERENCE))
     return found
-
-
-def _means(judge: Judge, shots: int) -> Scores:
-    devices = np.arange(judge.tasks, dtype=np.int64)
-    batches = np.array_split(devices, max(1, judge.tasks // 64))
-    rows = shots * judge.rows_per_shot
-    return np.concatenate(
-        [nearest_class_mean(judge.family.batch(some, 0), rows) for some in batches]
-    )
 
 
 TABLE = Table(NAME, "Keywords and speakers that nobody has heard", "ours", cells, NOTES)

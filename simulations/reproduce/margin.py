@@ -16,7 +16,7 @@ from tinyfleet.network import Network
 from tinyfleet.simulations.assemble import Setup
 from tinyfleet.simulations.evaluation import Scores, estimate
 from tinyfleet.simulations.metrics import balanced_accuracy
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.presence import held_out
 from tinyfleet.simulations.reproduce.work import Ran, Work
 from tinyfleet.simulations.tasks.family import TaskFamily
@@ -133,19 +133,17 @@ def cells(work: Work) -> Sequence[Cell]:
     """Return each loss's score, and what the margin gains over the two others."""
     rooms = []
     for room, ran in held_out(work).items():
-        inputs = {"room": room, "study": ran.folder.name}
+        inputs = {"room": room, "study": ran.folder.name, "options": repr(_options())}
         rooms.append(work.once(NAME, inputs, partial(compared, ran)))
     rows = {name: [told[name] for told in rooms] for name in rooms[0]}
     for name in ("cross-entropy", "weighted cross-entropy"):
         gains = zip(rows["margin"], rows[name], strict=True)
         rows[f"margin less {name}"] = [ours - theirs for ours, theirs in gains]
     column = f"{ABSENT} + {PRESENT} samples"
-    found = []
-    for row, scores in rows.items():
-        mean = estimate(np.array(scores))
-        again, why = command_of(NAME), NOT_PUBLISHED
-        found.append(Cell(NAME, row, column, mean.mean, mean.ci95, None, again, "%", why))
-    return found
+    return [
+        cell_of((NAME, row, column), estimate(np.array(scores)), unit="%")
+        for row, scores in rows.items()
+    ]
 
 
 TABLE = Table(

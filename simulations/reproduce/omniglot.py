@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tinyfleet.simulations import published
-from tinyfleet.simulations.reproduce.cells import Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.studies import study_file
 from tinyfleet.simulations.reproduce.work import Work
 
@@ -32,15 +32,12 @@ def cells(work: Work) -> Sequence[Cell]:
     found = []
     for then in published.OMNIGLOT:
         row = f"{then.ways}-way{', transduction' if then.transduction else ''}"
-        column, asked = f"{then.shots} shot{'s' if then.shots > 1 else ''}", command_of(NAME)
+        place = NAME, row, f"{then.shots} shot{'s' if then.shots > 1 else ''}"
         if then.transduction:
-            found.append(
-                Cell(NAME, row, column, None, None, then.accuracy, asked, "%", _TRANSDUCTION)
-            )
+            found.append(cell_of(place, None, then.accuracy, unit="%", why=_TRANSDUCTION))
             continue
         ran = work.study(f"omniglot-{then.ways}-way", study_file(STUDIES[then.ways]))
-        score = ran.score(then.shots)
-        found.append(Cell(NAME, row, column, score.mean, score.ci95, then.accuracy, asked, "%"))
+        found.append(cell_of(place, ran.score(then.shots), then.accuracy, unit="%"))
     return found
 
 

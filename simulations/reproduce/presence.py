@@ -10,7 +10,7 @@ import numpy as np
 from tinyfleet.simulations.baselines import cold_start
 from tinyfleet.simulations.datasets.presence import find_presence
 from tinyfleet.simulations.evaluation import estimate
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, Table, command_of
+from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.work import Ran, Work
 
 NAME = "presence"
@@ -18,6 +18,7 @@ SHOTS = (0, 1, 2, 4, 8, 16)
 MOST_LABELLED = 8  # shots that are 16 labelled samples
 REFERENCES: Mapping[str, float] = {"boosting": 74.0, "logistic regression": 71.0}
 """Balanced accuracy in percent that was measured before, without adaptation."""
+REFERENCE = "beside it what was measured before on these rooms, not a paper's figure"
 _DEVICES = 8  # of a room, that the simple methods learn anew for
 _ADAPTED, _SAME = "boosting, and the samples", "TinyReptile, those devices"
 
@@ -29,7 +30,7 @@ rooms, so they are wide, and a difference between two methods is steadier than e
 light but where a row says so. One setting serves all six folds: it was found on five of these
 rooms, each held out among the five, and b4b_917810 alone had no part in that; the eight features
 were chosen with all six in view. Both make the means a little kinder than rooms of a new building
-would be.
+would be. The test rooms were looked at twice: a first run judged on 96 rows of a device by mistake.
 
 Simple methods are scikit-learn's, with both classes weighing the same, on the same eight features,
 the same four rooms and, where they adapt, the same samples. Those that adapt learn anew for each
@@ -65,11 +66,9 @@ def held_out(work: Work, *, light: bool = False) -> Mapping[str, Ran]:
 
 def _cell(row: str, column: str, scores: Sequence[float], reference: float | None = None) -> Cell:
     """Return the mean over rooms of their scores."""
+    why = "" if reference is None else REFERENCE
     found = estimate(np.array(scores, np.float64))
-    why = "" if reference is not None else NOT_PUBLISHED
-    return Cell(
-        NAME, row, column, found.mean, found.ci95, reference, command_of(NAME), unit="%", why=why
-    )
+    return cell_of((NAME, row, column), found, reference, unit="%", why=why)
 
 
 def cells(work: Work) -> Sequence[Cell]:
@@ -94,10 +93,8 @@ def cells(work: Work) -> Sequence[Cell]:
     found.append(_cell("cold start", most, cold))
     found.extend(_simple(work, runs))
     for room, ran in runs.items():
-        score = ran.score(MOST_LABELLED)
-        row = f"{ours}, {room}"
-        again = command_of(NAME)
-        found.append(Cell(NAME, row, most, score.mean, score.ci95, None, again, "%", NOT_PUBLISHED))
+        place = NAME, f"{ours}, {room}", most
+        found.append(cell_of(place, ran.score(MOST_LABELLED), unit="%"))
     summaries = [ran.result["summary"][str(MOST_LABELLED)] for ran in runs.values()]
     for name in ("auroc", "auprc"):
         scores = [told["per_device"][name]["mean"] for told in summaries]
@@ -131,7 +128,7 @@ def _simple(work: Work, runs: Mapping[str, Ran]) -> list[Cell]:
     told = [
         work.once(
             "presence-simple",
-            {"room": room, "study": ran.folder.name, "devices": devices, "all": True},
+            {"room": room, "study": ran.folder.name, "devices": devices},
             partial(_told, ran, devices),
         )
         for room, ran in runs.items()

@@ -21,7 +21,7 @@ from tinyfleet.simulations.costs import (
     round_cost,
 )
 from tinyfleet.simulations.defaults import complete
-from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, command_of
+from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, cell_of
 
 BATCH, KB = 8, 1000.0
 COUNTED = "communication cost, places and headers counted"
@@ -193,5 +193,4 @@ def _cell(
     published: float | None,
     why: str = "",
 ) -> Cell:
-    command = command_of(rounds.table)
-    return Cell(rounds.table, row, column[0], ours, None, published, command, column[1], why)
+    return cell_of((rounds.table, row, column[0]), ours, published, unit=column[1], why=why)

@@ -1,13 +1,17 @@
 """One run of the reproduction: studies and other results, each made once and kept.
 
-Whatever is finished is a file in the run's folder, under a name that follows from all that decides
-it. So a run that died goes on where it stood, tables share their studies, and a table whose
-settings changed is made anew.
+Whatever is finished is a file in the run's folder, under a name that follows from its settings and
+the versions of tinyfleet and numpy. So a run that died goes on where it stood, tables share their
+studies, and a table whose settings changed is made anew. Which data a folder's results are of is
+noted beside them, and other data are refused. The code is not noted: after a change of code that
+changes figures, take a new folder.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -17,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyfleet.atomic import write_atomically
-from tinyfleet.errors import StudyError
+from tinyfleet.errors import DatasetError, StudyError
 from tinyfleet.messages import Floats
 from tinyfleet.simulations import journal, run
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
@@ -30,6 +34,9 @@ T = TypeVar("T")
 
 SCORES = ("accuracy", "balanced_accuracy", "mse_by_shots")
 """Where a result keeps its scores by shots, one of these."""
+
+DATA = "data.json"
+"""Where a folder says which data its results are of."""
 
 _QUICK: Mapping[str, int] = {
     "rounds": 40,
@@ -93,22 +100,25 @@ class Ran:
             raise StudyError(
                 f"{self.folder}: expected {shots} among the shots reported, got {', '.join(scores)}"
             )
-        return Estimate(**scores[str(shots)])
+        found = scores[str(shots)]
+        mean, ci95 = (math.nan if found[key] is None else found[key] for key in ("mean", "ci95"))
+        return Estimate(mean, ci95, found["tasks"])
 
     def curve(self, what: str = "parameters_communicated") -> list[tuple[float, float]]:
         """Return millions of what was communicated, and the score on validation tasks, by round.
 
         Args:
             what: "parameters_communicated" or "bytes_communicated", both ways.
+
+        Evaluations whose score was not finite are left out.
         """
         points = []
         for line in self.rounds:
             if "evaluation" in line:
-                found = line["evaluation"]
-                kept = found.get("mse")
-                if kept is None:
-                    kept = next(iter(next(iter(found.values())).values()))
-                points.append((line[what] / 1e6, float(kept)))
+                (kept,) = line["evaluation"].values()  # a number, or one by shots
+                score = next(iter(kept.values())) if isinstance(kept, Mapping) else kept
+                if score is not None:
+                    points.append((line[what] / 1e6, float(score)))
         return points
 
 
@@ -135,6 +145,24 @@ class Work:
     def pick(self, full: T, quick: T) -> T:
         """Return what this run takes: all of it, or the quick part."""
         return quick if self.quick else full
+
+    def keep_data(self, environ: Mapping[str, str]) -> None:
+        """Note which data the results of this folder are of, as far as they are here.
+
+        Raises:
+            StudyError: they are of other data, or the folder cannot be written.
+        """
+        path = self.folder / DATA
+        noted = journal.read_json(path) if path.exists() else {}
+        now = _data(environ)
+        for name in noted.keys() & now.keys():
+            if noted[name] != now[name]:
+                raise StudyError(
+                    f"{path}: {name}: expected the data that the results here are of, "
+                    f"{noted[name]}, got {now[name]}; name another folder with --out"
+                )
+        if noted.keys() < {**noted, **now}.keys():
+            write_atomically(path, journal.to_json({**now, **noted}))
 
     def study(self, name: str, values: Mapping[str, Any]) -> Ran:
         """Run the study that `values` describe, or go on with it, or return what is there.
@@ -189,6 +217,25 @@ class Work:
             self.hear(name, 1, 1)
         found: T = json.loads(path.read_text(encoding="utf-8"))
         return found
+
+
+def _data(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the fingerprints of the data that are here, by application."""
+    from tinyfleet.simulations.datasets.characters import find_characters
+    from tinyfleet.simulations.datasets.keywords import find_keywords
+    from tinyfleet.simulations.datasets.presence import find_presence
+
+    found = {}
+    for name, find in (
+        ("characters", find_characters),
+        ("keywords", find_keywords),
+        ("presence", find_presence),
+    ):
+        with suppress(DatasetError):  # a table that needs them says what is the matter
+            data = find(None, environ)
+            if not data.source.startswith("scikit-learn"):  # digits, until Omniglot is fetched
+                found[name] = data.fingerprint
+    return found
 
 
 def _key(inputs: Mapping[str, Any]) -> str:
