@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from tinyfleet.encoding import ENCODINGS, Encoding
 from tinyfleet.errors import FleetError, StudyError
@@ -206,7 +206,10 @@ def _fit(value: Any, expected: Any, source: str) -> Any:
             return float(value)
         if isinstance(option, type) and option is not int and isinstance(value, option):
             return value
-    name = expected.__name__ if isinstance(expected, type) else str(expected)
+    if get_origin(expected) is Literal:
+        name = f"one of {', '.join(map(str, get_args(expected)))}"
+    else:
+        name = expected.__name__ if isinstance(expected, type) else str(expected)
     shown = repr(value)
     raise StudyError(f"{source}: expected {name}, got {shown[:60]}")
 

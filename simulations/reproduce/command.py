@@ -27,7 +27,11 @@ PAGE = Path("docs/reproduce.md")
 
 def reproduce(
     only: Annotated[
-        list[str] | None, typer.Option(help=f"A table alone: {', '.join(NAMES)}.", metavar="TABLE")
+        list[str] | None,
+        typer.Option(
+            help=f"A table alone, or several by as many options: {', '.join(NAMES)}.",
+            metavar="TABLE",
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Make every study tiny; minutes instead of an hour.")

@@ -25,7 +25,8 @@ Characters: a student (the application's network) is trained on 5,000 drawings o
 part to tell all its characters apart, for as many passes each time: from labels, from a teacher's
 ten largest probabilities a drawing, stored as int16 and float16, or half from labels and then
 half from those. The teacher has four convolutions of 32 filters. Then 300 test tasks: with a new
-head fine-tuned, and by nearest neighbours in its frozen features.
+head fine-tuned, and by nearest neighbours in its frozen features. A teacher gains no more than the
+intervals; its stored logits take a fiftieth of all.
 """
 
 _TEACHER = (

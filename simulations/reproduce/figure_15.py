@@ -44,6 +44,10 @@ BEST = {published.CHARACTERS: "thrifty"}
 """The study file of our best method of an application, found on validation tasks."""
 
 
+EARLY = {published.CHARACTERS: (2, 5, 10, 20), published.KEYWORDS: (1, 5, 20, 40, 80)}
+"""Million parameters at which ours is shown besides, where most of it has happened."""
+
+
 def runs(work: Work, app: str) -> Sequence[tuple[str, Ran]]:
     """Return each method's run within the budget of `app`."""
     made = []
@@ -63,7 +67,7 @@ def cells(work: Work) -> Sequence[Cell]:
         curves: dict[str, published.Curve] = {
             curve.method: curve for curve in published.by_parameters(app)
         }
-        places = next(iter(curves.values())).x
+        places = sorted({*next(iter(curves.values())).x, *EARLY.get(app, ())})
         for method, ran in runs(work, app):
             row, then = f"{app}, {method}", curves.get(method)
             found.extend(columns_of(work, (NAME, row), ran, then, places, comparable(app)))
