@@ -25,31 +25,27 @@ FULL, QUICK = Path("runs/reproduce"), Path("runs/reproduce-quick")
 PAGE = Path("docs/reproduce.md")
 
 
+_ONLY = f"A table alone, or several by as many options: {', '.join(NAMES)}."
+_PAGE = f"The page; {PAGE} for a whole run beside docs/, reproduce.md in the folder else."
+
+Only = Annotated[list[str] | None, typer.Option(help=_ONLY, metavar="TABLE")]
+Out = Annotated[
+    Path | None, typer.Option(help=f"Folder of what is made; {FULL} or {QUICK} when not given.")
+]
+Page = Annotated[Path | None, typer.Option(help=_PAGE)]
+
+
 def reproduce(
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"A table alone, or several by as many options: {', '.join(NAMES)}.",
-            metavar="TABLE",
-        ),
-    ] = None,
+    only: Only = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Make every study tiny; minutes instead of an hour.")
+        bool, typer.Option("--quick", help="Make every study tiny; minutes instead of hours.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
     workers: Annotated[
         int | None, typer.Option(help="Threads; all cores when not given.", min=1)
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder of what is made; {FULL} or {QUICK} when not given."),
-    ] = None,
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            help=f"The page; {PAGE} for a whole run beside docs/, reproduce.md in the folder else."
-        ),
-    ] = None,
+    out: Out = None,
+    page: Page = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every cell as JSON.")] = False,
 ) -> None:
     """Make the tables and figures of the papers again, ours beside the published.
