@@ -5,15 +5,12 @@ of every sample once, spreads what is left evenly over all other classes, and ne
 again. Turc et al. 2019 (arXiv 1908.08962) train the student on labels first, then distil.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfleet.messages import Assignment, Floats, Training
-from tinyfleet.network import Network
-from tinyfleet.simulations.pretraining import ADAM
-from tinyfleet.task import Task
+from tinyfleet.messages import Floats
 
 KEPT = 10
 """Probabilities of a sample that are stored."""
@@ -61,33 +58,3 @@ def store(logits: Floats, kept: int = KEPT) -> Stored:
     places = np.argsort(-chances, axis=1, kind="stable")[:, :kept]
     values = np.take_along_axis(chances, places, axis=1)
     return Stored(places.astype(np.int16), values.astype(np.float16), logits.shape[1])
-
-
-def train(
-    network: Network,
-    start: Floats,
-    samples: tuple[Floats, Floats],
-    epochs: int,
-    seed: int,
-    training: Training = ADAM,
-) -> Floats:
-    """Return weights, `(parameters,)`, after passes over samples in an order drawn for each pass.
-
-    Args:
-        network: what is trained; softmax cross-entropy takes soft targets as well.
-        start: where from.
-        samples: examples `(n, *input_shape)` and targets `(n, outputs)`.
-        epochs: passes.
-        seed: seed of their orders.
-        training: how.
-    """
-    from tinyfleet.simulations.torch_learner import TorchLearner  # takes a second to load
-
-    learner, weights = TorchLearner.of_network(network), start
-    order, (x, y) = np.random.default_rng(seed), samples
-    steady = replace(training, passes=1)
-    for epoch in range(1, epochs + 1):
-        mixed = order.permutation(len(x))
-        task = Task(x[mixed], y[mixed], x[:0], y[:0])
-        weights = learner.learn(Assignment(epoch, weights, steady), task).values
-    return weights

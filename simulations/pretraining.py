@@ -1,5 +1,6 @@
 """Conventional training, in one place, on what a fleet's devices have: what is transferred."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -54,23 +55,49 @@ def pretrained(setup: Setup, how: Pretraining = PRETRAINING) -> Floats:
     Raises:
         StudyError: the tasks do not name a device's classes, or the last layer is no dense one.
     """
-    from tinyfleet.simulations.torch_learner import TorchLearner  # takes a second to load
-
     network, seed = setup.network, setup.study.seed
     names_classes = network.loss == "softmax-cross-entropy"
-    x, y = pooled_training(setup, how.devices)
-    wide = widened(network, y.shape[1]) if names_classes else network
-    learner, weights = TorchLearner.of_network(wide), wide.init(seed)
-    order = np.random.default_rng(seed)
-    for epoch in range(1, how.epochs + 1):
-        x, y = pooled_training(setup, how.devices, epoch)
-        mixed = order.permutation(len(x))
-        task = Task(x[mixed], y[mixed], x[:0], y[:0])
-        weights = learner.learn(Assignment(epoch, weights, how.training), task).values
+    first = pooled_training(setup, how.devices)
+    wide = widened(network, first[1].shape[1]) if names_classes else network
+
+    def draw(epoch: int) -> tuple[Floats, Floats]:
+        return first if epoch == 1 else pooled_training(setup, how.devices, epoch)
+
+    weights = train(wide, wide.init(seed), draw, how.epochs, seed, how.training)
     if not names_classes:
         return weights
     body = body_of(network).parameters
     return np.concatenate([weights[:body], network.init(seed)[body:]])
+
+
+def train(
+    network: Network,
+    start: Floats,
+    draw: Callable[[int], tuple[Floats, Floats]],
+    epochs: int,
+    seed: int,
+    training: Training = ADAM,
+) -> Floats:
+    """Return weights, `(parameters,)`, after epochs over samples in an order drawn for each.
+
+    Args:
+        network: what is trained; softmax cross-entropy takes soft targets as well.
+        start: where from.
+        draw: returns an epoch's examples `(n, *input_shape)` and targets `(n, outputs)`, from 1 on.
+        epochs: how many.
+        seed: seed of their orders.
+        training: how.
+    """
+    from tinyfleet.simulations.torch_learner import TorchLearner  # takes a second to load
+
+    learner, weights = TorchLearner.of_network(network), start
+    order = np.random.default_rng(seed)
+    for epoch in range(1, epochs + 1):
+        x, y = draw(epoch)
+        mixed = order.permutation(len(x))
+        task = Task(x[mixed], y[mixed], x[:0], y[:0])
+        weights = learner.learn(Assignment(epoch, weights, training), task).values
+    return weights
 
 
 def pooled_training(setup: Setup, devices: int, round_number: int = 1) -> tuple[Floats, Floats]:

@@ -13,9 +13,9 @@ from tinyfleet.messages import Floats
 from tinyfleet.network import Network
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.baselines import fine_tuned, nearest_neighbours
-from tinyfleet.simulations.distillation import KEPT, store, train
+from tinyfleet.simulations.distillation import KEPT, store
 from tinyfleet.simulations.evaluation import Estimate
-from tinyfleet.simulations.pretraining import body_of, pooled_training, widened
+from tinyfleet.simulations.pretraining import body_of, pooled_training, train, widened
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.work import Work
 
@@ -62,15 +62,15 @@ def _students(setup: Setup, devices: int, epochs: int) -> dict[str, Any]:
     x, y = pooled_training(setup, devices)
     seed, classes = setup.study.seed, y.shape[1]
     teacher = widened(network_from_toml(_TEACHER, "teacher"), classes)
-    taught = train(teacher, teacher.init(seed), (x, y), epochs, seed)
+    taught = train(teacher, teacher.init(seed), lambda _: (x, y), epochs, seed)
     told = store(_logits(teacher, taught, x))
     student, soft = widened(setup.network, classes), told.targets()
     start, half = student.init(seed), epochs // 2
-    first = train(student, start, (x, y), half, seed)
+    first = train(student, start, lambda _: (x, y), half, seed)
     students = {
-        "from labels": train(student, start, (x, y), epochs, seed),
-        "from stored logits": train(student, start, (x, soft), epochs, seed),
-        "labels, then logits": train(student, first, (x, soft), epochs - half, seed + 1),
+        "from labels": train(student, start, lambda _: (x, y), epochs, seed),
+        "from stored logits": train(student, start, lambda _: (x, soft), epochs, seed),
+        "labels, then logits": train(student, first, lambda _: (x, soft), epochs - half, seed + 1),
     }
     scores = {row: _scores(setup, weights) for row, weights in students.items()}
     whole = 4 * len(x) * classes
