@@ -21,7 +21,7 @@ from tinyfleet.messages import Assignment, Floats
 from tinyfleet.simulations.assemble import Setup
 from tinyfleet.simulations.evaluation import Estimate, Judge, estimate
 from tinyfleet.simulations.judging import Tuning
-from tinyfleet.simulations.pretraining import PRETRAINING, Pretraining, body_of, pretrained
+from tinyfleet.simulations.pretraining import body_of
 from tinyfleet.task import TaskBatch
 
 ByShots = Mapping[int, Estimate]
@@ -94,11 +94,6 @@ def local_only(setup: Setup, passes: Sequence[int] = LONG) -> ByShots:
         return _asked(judge, outputs)
 
     return _by_shots(setup, answer, _tunings(setup, passes))
-
-
-def transfer(setup: Setup, how: Pretraining = PRETRAINING) -> ByShots:
-    """Fine-tune what was trained conventionally, with a new head where devices' classes differ."""
-    return fine_tuned(setup, pretrained(setup, how))
 
 
 def last_layer_only(setup: Setup, weights: Floats) -> ByShots:

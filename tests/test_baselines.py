@@ -68,7 +68,7 @@ def test_a_transferred_classifier_gets_the_random_head_of_the_network() -> None:
 
 
 def test_transfer_is_fine_tuned_from_what_was_trained_before() -> None:
-    found = baselines.transfer(sine(), BRIEF)
+    found = baselines.fine_tuned(sine(), pretrained(sine(), BRIEF))
     assert found[0] == sine().test.estimate(learned("sine"), 0, 1)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from tinyfleet.errors import DatasetError
 from tinyfleet.simulations.datasets.omniglot import SIDE, CharacterImages
 from tinyfleet.simulations.draws import Stream, distinct, integers, normals, uniforms
 from tinyfleet.simulations.tasks.drift import DRAWS, Drift, drifted
+from tinyfleet.simulations.tasks.family import check_shots, noise_rule
 from tinyfleet.simulations.tasks.split import (
     TURNS,
     Part,
@@ -50,21 +50,8 @@ class Episodes:
     drift: Drift | None = None
 
     def __post_init__(self) -> None:
-        least = self.min_shots
-        for name, value, expected, good in (
-            ("ways", self.ways, "at least 2", self.ways >= 2),
-            ("shots", self.shots, "at least 1", self.shots >= 1),
-            ("query_shots", self.query_shots, "at least 0", self.query_shots >= 0),
-            (
-                "min_shots",
-                least,
-                f"1..{self.shots}, the shots",
-                least is None or 1 <= least <= self.shots,
-            ),
-            ("noise", self.noise, "at least 0", math.isfinite(self.noise) and self.noise >= 0),
-        ):
-            if not good:
-                raise DatasetError(f"characters.{name}: expected {expected}, got {value}")
+        ways = "ways", self.ways, "at least 2", self.ways >= 2
+        check_shots("characters", self, ways, noise_rule(self.noise))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """What every family of tasks offers: the tasks of any devices, in any round, as one batch."""
 
+import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfleet.errors import DatasetError
 from tinyfleet.task import TaskBatch
+
+Rule = tuple[str, object, str, bool]
+"""Name and value of a setting, what is expected of it, and whether it is so."""
 
 
 class TaskFamily(Protocol):
@@ -43,3 +48,35 @@ class TaskFamily(Protocol):
     def batch(self, devices: NDArray[np.int64], round_number: int) -> TaskBatch:
         """Return the tasks of `devices`, `(n,)`, in round `round_number`."""
         ...
+
+
+class _Shots(Protocol):
+    """What problems of few shots have in common, whatever their samples are."""
+
+    @property
+    def shots(self) -> int: ...
+
+    @property
+    def query_shots(self) -> int: ...
+
+    @property
+    def min_shots(self) -> int | None: ...
+
+
+def check_shots(app: str, episodes: _Shots, *more: Rule) -> None:
+    """Raise `DatasetError` unless shots are counts that can be, and `more` rules hold, by name."""
+    shots, query, least = episodes.shots, episodes.query_shots, episodes.min_shots
+    fits = least is None or 1 <= least <= shots
+    for name, value, expected, good in (
+        *more,
+        ("shots", shots, "at least 1", shots >= 1),
+        ("query_shots", query, "at least 0", query >= 0),
+        ("min_shots", least, f"1..{shots}, the shots", fits),
+    ):
+        if not good:
+            raise DatasetError(f"{app}.{name}: expected {expected}, got {value}")
+
+
+def noise_rule(noise: float) -> Rule:
+    """Return the rule of a standard deviation."""
+    return "noise", noise, "at least 0", math.isfinite(noise) and noise >= 0

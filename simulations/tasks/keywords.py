@@ -11,6 +11,7 @@ from tinyfleet.errors import DatasetError
 from tinyfleet.mfcc import COEFFICIENTS, FRAMES, MELS, standardised
 from tinyfleet.simulations.datasets.keywords import KeywordTakes
 from tinyfleet.simulations.draws import Stream, distinct, integers, normals, uniforms
+from tinyfleet.simulations.tasks.family import check_shots
 from tinyfleet.simulations.tasks.noise import DRAWS, Room, WhiteNoise, louder, noisy, shifted
 from tinyfleet.simulations.tasks.split import Part, part_number
 from tinyfleet.simulations.tasks.takes import Numbers, TakeTable
@@ -49,21 +50,9 @@ class KeywordEpisodes:
     drift: WhiteNoise | None = None
 
     def __post_init__(self) -> None:
-        least = self.min_shots
-        for name, value, expected, good in (
-            ("ways", self.ways, "at least 2", self.ways >= 2),
-            ("shots", self.shots, "at least 1", self.shots >= 1),
-            ("query_shots", self.query_shots, "at least 0", self.query_shots >= 0),
-            (
-                "min_shots",
-                least,
-                f"1..{self.shots}, the shots",
-                least is None or 1 <= least <= self.shots,
-            ),
-            ("speakers", self.speakers, "at least 1", self.speakers >= 1),
-        ):
-            if not good:
-                raise DatasetError(f"keywords.{name}: expected {expected}, got {value}")
+        ways = "ways", self.ways, "at least 2", self.ways >= 2
+        speakers = "speakers", self.speakers, "at least 1", self.speakers >= 1
+        check_shots("keywords", self, ways, speakers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """Presence: every device learns to tell whether somebody is in its room (application III)."""
 
 import hashlib
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from tinyfleet.errors import DatasetError
 from tinyfleet.simulations.datasets.presence import PresenceRows, only, shared_rooms
 from tinyfleet.simulations.draws import Stream, distinct, integers, normals, uniforms
+from tinyfleet.simulations.tasks.family import check_shots, noise_rule
 from tinyfleet.simulations.tasks.presence_features import FEATURES, SENSED, features
 from tinyfleet.simulations.tasks.split import Part, part_number, split_classes
 from tinyfleet.task import Floats, TaskBatch
@@ -43,21 +43,8 @@ class PresenceEpisodes:
     light: bool = False
 
     def __post_init__(self) -> None:
-        least = self.min_shots
-        for name, value, expected, good in (
-            ("shots", self.shots, "at least 1", self.shots >= 1),
-            ("query_shots", self.query_shots, "at least 0", self.query_shots >= 0),
-            ("query_rows", self.query_rows, "at least 0", self.query_rows >= 0),
-            (
-                "min_shots",
-                least,
-                f"1..{self.shots}, the shots",
-                least is None or 1 <= least <= self.shots,
-            ),
-            ("noise", self.noise, "at least 0", math.isfinite(self.noise) and self.noise >= 0),
-        ):
-            if not good:
-                raise DatasetError(f"presence.{name}: expected {expected}, got {value}")
+        rows = "query_rows", self.query_rows, "at least 0", self.query_rows >= 0
+        check_shots("presence", self, rows, noise_rule(self.noise))
 
 
 @dataclass(frozen=True)
