@@ -75,7 +75,9 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 
 def interrupt(folder: Path, how: signal.Signals) -> int:
     """Start the long run, send `how` when it is well under way, and return its exit code."""
-    code = "from tinyfleet.cli import main; main()"
+    # As from a terminal: what a shell puts in the background begins with SIGINT ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heed + "from tinyfleet.cli import main; main()"
     command = [sys.executable, "-c", code, *LONG, "--out", folder.name]
     with subprocess.Popen(command, cwd=folder.parent, stderr=subprocess.DEVNULL) as process:
         journal = folder / "rounds.jsonl"
