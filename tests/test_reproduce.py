@@ -18,6 +18,7 @@ from tinyfleet.errors import StudyError
 from tinyfleet.simulations.datasets.presence import PACK, SENSORS
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.reproduce.cells import Cell, cell_of
+from tinyfleet.simulations.reproduce.page import write_page
 from tinyfleet.simulations.reproduce.tables import NAMES, tables
 from tinyfleet.simulations.reproduce.work import Work
 
@@ -97,6 +98,28 @@ def test_an_unknown_table_is_refused_by_name(tmp_path: Path) -> None:
     assert "table-99" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_without_its_data_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    here = {**os.environ, "TINYFLEET_DATA": str(tmp_path / "none")}
+    command = _command(tmp_path / "out", "--only", "figure-5", "--only", "keywords")
+    done = subprocess.run(command, capture_output=True, text=True, env=here, check=False)
+    assert done.returncode == StudyError.exit_code
+    assert done.stderr.startswith("tinyfleet: --only keywords: keywords: expected ")
+    assert not (tmp_path / "out" / "studies").exists()
+
+
+def test_the_page_names_what_is_left_out_and_why_once(tmp_path: Path) -> None:
+    data = {"TINYFLEET_DATA": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    work = Work(tmp_path)
+    missing = work.keep_data(data)
+    assert set(missing) == {"characters", "keywords", "presence"}
+    left = {name: [missing["keywords"]] for name in ("table-4", "keywords")}
+    write_page(tmp_path / "page.md", {}, left, command="tinyfleet reproduce", work=work)
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "for want of data: `table-4`, `keywords`." in text
+    assert text.count(missing["keywords"]) == 1
 
 
 def test_a_page_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:

@@ -46,8 +46,9 @@ def find_keywords(
         return load_pack(Path(named) / PACK, f"Arabic Speech Commands, pack {PACK}")
     first = next(iter(PUBLISHED.values()))
     raise DatasetError(
-        f"keywords: expected {PACK} in the folder that TINYFLEET_DATA names, got none; or name a "
-        f"file: --data {first.name} fetches {first.size / 1e9:.1f} GB from {first.url}"
+        f"keywords: expected {PACK} in the folder that TINYFLEET_DATA names, got none; "
+        f"simulate takes other files, --data {first.name} fetches {first.size / 1e9:.1f} GB from "
+        f"{first.url}"
     )
 
 

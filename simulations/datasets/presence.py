@@ -99,8 +99,8 @@ def find_presence(data: Path | None, environ: Mapping[str, str]) -> PresenceRows
     if named and (Path(named) / PACK).is_file():
         return load_presence(Path(named) / PACK)
     raise DatasetError(
-        f"presence: expected {PACK} in the folder that TINYFLEET_DATA names, got none; or name a "
-        "file with --data (docs/presence.md says what it holds)"
+        f"presence: expected {PACK} in the folder that TINYFLEET_DATA names, got none; "
+        "simulate takes other files, --data FILE (docs/presence.md says what it holds)"
     )
 
 

@@ -99,4 +99,4 @@ def _plain(make: Callable[[], ByShots]) -> dict[str, list[float]]:
     return {str(shots): [e.mean, e.ci95, e.tasks] for shots, e in make().items()}
 
 
-TABLE = Table(NAME, "Algorithms and baselines", "ours", cells, NOTES)
+TABLE = Table(NAME, "Algorithms and baselines", "ours", cells, NOTES, needs=APPS)

@@ -144,6 +144,7 @@ class Table:
         cells: makes its cells.
         notes: what a reader must know: settings, what is not comparable and why.
         figures: draws it, where it is drawn.
+        needs: applications whose data it cannot do without.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Table:
     cells: "Callable[[Work], Sequence[Cell]]"
     notes: str = ""
     figures: "Callable[[Work], Sequence[Figure]] | None" = None
+    needs: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:

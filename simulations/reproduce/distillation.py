@@ -11,6 +11,7 @@ from tinyfleet.description import network_from_toml
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Floats
 from tinyfleet.network import Network
+from tinyfleet.simulations import published
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.baselines import fine_tuned, nearest_neighbours
 from tinyfleet.simulations.distillation import KEPT, store
@@ -99,4 +100,6 @@ def _logits(network: Network, weights: Floats, x: Floats) -> Floats:
     )
 
 
-TABLE = Table(NAME, "A first model from a teacher", "ours", cells, NOTES)
+TABLE = Table(
+    NAME, "A first model from a teacher", "ours", cells, NOTES, needs=(published.CHARACTERS,)
+)

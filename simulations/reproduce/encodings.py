@@ -12,6 +12,7 @@ from tinyfleet.encoding import Encoding
 from tinyfleet.errors import TrainingError
 from tinyfleet.messages import Floats, Training
 from tinyfleet.server.algorithms import ALGORITHMS, Knobs
+from tinyfleet.simulations import published
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.evaluation import estimate
@@ -218,4 +219,5 @@ TABLE = Table(
     "ours",
     cells,
     NOTES,
+    needs=(published.CHARACTERS,),
 )

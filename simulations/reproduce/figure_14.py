@@ -84,4 +84,5 @@ TABLE = Table(
     cells,
     NOTES,
     figures,
+    needs=APPS,
 )

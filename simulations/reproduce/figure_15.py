@@ -96,4 +96,5 @@ TABLE = Table(
     cells,
     NOTES,
     figures,
+    needs=APPS,
 )

@@ -140,4 +140,5 @@ TABLE = Table(
     "ours",
     cells,
     NOTES,
+    needs=APPS,
 )

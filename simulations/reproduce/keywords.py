@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinyfleet.simulations import published
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.class_means import class_means
 from tinyfleet.simulations.reproduce.work import Work
@@ -45,4 +46,11 @@ def cells(work: Work) -> Sequence[Cell]:
     return found
 
 
-TABLE = Table(NAME, "Keywords and speakers that nobody has heard", "ours", cells, NOTES)
+TABLE = Table(
+    NAME,
+    "Keywords and speakers that nobody has heard",
+    "ours",
+    cells,
+    NOTES,
+    needs=(published.KEYWORDS,),
+)

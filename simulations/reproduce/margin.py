@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tinyfleet.network import Network
+from tinyfleet.simulations import published
 from tinyfleet.simulations.assemble import Setup
 from tinyfleet.simulations.evaluation import Scores, estimate
 from tinyfleet.simulations.metrics import balanced_accuracy
@@ -147,5 +148,10 @@ def cells(work: Work) -> Sequence[Cell]:
 
 
 TABLE = Table(
-    NAME, "A margin for what is rarely seen", "arXiv 1906.07413, on our rooms", cells, NOTES
+    NAME,
+    "A margin for what is rarely seen",
+    "arXiv 1906.07413, on our rooms",
+    cells,
+    NOTES,
+    needs=(published.PRESENCE,),
 )

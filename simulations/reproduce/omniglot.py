@@ -41,4 +41,11 @@ def cells(work: Work) -> Sequence[Cell]:
     return found
 
 
-TABLE = Table(NAME, "Omniglot against Reptile 2018", "Reptile 2018, Omniglot results", cells, NOTES)
+TABLE = Table(
+    NAME,
+    "Omniglot against Reptile 2018",
+    "Reptile 2018, Omniglot results",
+    cells,
+    NOTES,
+    needs=(published.CHARACTERS,),
+)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,29 @@ Reasons = Mapping[str, int]
 def write_page(
     path: Path,
     made: Mapping[str, tuple[Table, Sequence[Cell], Sequence[Figure]]],
+    left_out: Mapping[str, Sequence[str]],
     *,
     command: str,
     work: Work,
 ) -> None:
-    """Write the page to `path`, and its drawings into the folder of its name beside it."""
+    """Write the page to `path`, and its drawings into the folder of its name beside it.
+
+    Args:
+        path: the page.
+        made: tables with their cells and figures, by name.
+        left_out: tables that were not made, by name, and what they lack.
+        command: what makes the page again.
+        work: the run of the reproduction.
+    """
     folder = path.with_suffix("")
     parts = [
         _HEAD.format(command=command, seed=work.seed, quick=_QUICK if work.quick else "").strip()
     ]
     parts.append("\n".join(f"- [{table.title}](#{name})" for name, (table, _, _) in made.items()))
+    if left_out:
+        names = ", ".join(f"`{name}`" for name in left_out)
+        reasons = "\n".join(f"- {why}" for why in dict.fromkeys(chain(*left_out.values())))
+        parts.append(f"**Left out** for want of data: {names}.\n\n{reasons}")
     for name, (table, cells, figures) in made.items():
         parts.append(f'<a id="{name}"></a>\n## {table.title}')
         parts.append(f"{table.source}. Again: `{table.command}`")

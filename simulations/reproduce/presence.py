@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from tinyfleet.simulations import published
 from tinyfleet.simulations.baselines import cold_start
 from tinyfleet.simulations.datasets.presence import find_presence
 from tinyfleet.simulations.evaluation import estimate
@@ -150,4 +151,11 @@ def _simple(work: Work, runs: Mapping[str, Ran]) -> list[Cell]:
     return found
 
 
-TABLE = Table(NAME, "Presence in rooms that nobody has seen", "ours", cells, NOTES)
+TABLE = Table(
+    NAME,
+    "Presence in rooms that nobody has seen",
+    "ours",
+    cells,
+    NOTES,
+    needs=(published.PRESENCE,),
+)

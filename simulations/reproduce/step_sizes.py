@@ -16,6 +16,7 @@ from tinyfleet.binding import variants
 from tinyfleet.follow import rows
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Floats, Training
+from tinyfleet.simulations import published
 from tinyfleet.simulations.evaluation import Estimate, Judge, Scores, estimate
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
 from tinyfleet.simulations.reproduce.studies import tinyreptile
@@ -140,4 +141,6 @@ def _drawn(judge: Judge, rows_known: int, devices: int, round_number: int) -> Ta
     return replace(batch, support_x=x, support_y=y, counts=counts)
 
 
-TABLE = Table(NAME, "Step sizes of every layer", "ours", cells, NOTES)
+TABLE = Table(
+    NAME, "Step sizes of every layer", "ours", cells, NOTES, needs=(published.CHARACTERS,)
+)

@@ -45,10 +45,17 @@ def tinyreptile(work: Work, app: str) -> Ran:
     return work.study(f"{app}-tinyreptile", {"app": app, "strategy": "tinyreptile"})
 
 
-def tinymetafed(work: Work, app: str, share: float, *, schedule: bool = True) -> Ran:
-    """Return TinyMetaFed, partial, at a share P, with its warm restarts or with a step that stays.
+def tinymetafed(
+    work: Work, app: str, share: float, *, schedule: bool = True, coarse: bool = False
+) -> Ran:
+    """Return TinyMetaFed, partial, at a share P.
 
-    The step that stays is half the highest, about the mean of a schedule.
+    Args:
+        work: the run of the reproduction.
+        app: whose study.
+        share: P, the part of the returnable entries that comes back.
+        schedule: restarts of the step; else it stays at half the highest, about a schedule's mean.
+        coarse: updates travel as int8 and weights as float16.
     """
     values: dict[str, Any] = {"app": app, "strategy": "tinymetafed", "share": share}
     name = f"{app}-tinymetafed-{round(100 * share)}"
@@ -56,6 +63,9 @@ def tinymetafed(work: Work, app: str, share: float, *, schedule: bool = True) ->
         steady = work.planned(values, name).step / 2
         values |= {"period": 0, "step": steady, "step_end": steady}
         name += "-steady"
+    if coarse:
+        values |= {"encoding": "int8", "encoding_down": "float16"}
+        name += "-coarse"
     return work.study(name, values)
 
 

@@ -190,4 +190,5 @@ TABLE = Table(
     "TECS 2024, Table 2 (printed)",
     cells,
     NOTES,
+    needs=APPS,
 )

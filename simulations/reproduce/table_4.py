@@ -81,4 +81,5 @@ TABLE = Table(
     cells,
     NOTES,
     figures,
+    needs=APPS,
 )

@@ -68,4 +68,5 @@ TABLE = Table(
     "TECS 2024, Figure 15 (read off)",
     cells,
     NOTES,
+    needs=APPS,
 )

@@ -11,9 +11,8 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ import numpy as np
 from tinyfleet.atomic import write_atomically
 from tinyfleet.errors import DatasetError, StudyError
 from tinyfleet.messages import Floats
-from tinyfleet.simulations import journal, run
+from tinyfleet.simulations import journal, published, run
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.evaluation import Estimate
@@ -146,15 +145,19 @@ class Work:
         """Return what this run takes: all of it, or the quick part."""
         return quick if self.quick else full
 
-    def keep_data(self, environ: Mapping[str, str]) -> None:
-        """Note which data the results of this folder are of, as far as they are here.
+    def keep_data(self, environ: Mapping[str, str], *, download: bool = False) -> dict[str, str]:
+        """Note which data the results of this folder are of, and return what is missing and why.
+
+        Args:
+            environ: `TINYFLEET_DATA` in it names the folder of the data.
+            download: whether Omniglot may be fetched.
 
         Raises:
             StudyError: they are of other data, or the folder cannot be written.
         """
         path = self.folder / DATA
         noted = journal.read_json(path) if path.exists() else {}
-        now = _data(environ)
+        now, missing = _data(environ, download)
         for name in noted.keys() & now.keys():
             if noted[name] != now[name]:
                 raise StudyError(
@@ -163,6 +166,7 @@ class Work:
                 )
         if noted.keys() < {**noted, **now}.keys():
             write_atomically(path, journal.to_json({**now, **noted}))
+        return missing
 
     def study(self, name: str, values: Mapping[str, Any]) -> Ran:
         """Run the study that `values` describe, or go on with it, or return what is there.
@@ -219,23 +223,28 @@ class Work:
         return found
 
 
-def _data(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the fingerprints of the data that are here, by application."""
+def _data(environ: Mapping[str, str], download: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the fingerprints of the data that are here, and why others are not, by application."""
     from tinyfleet.simulations.datasets.characters import find_characters
     from tinyfleet.simulations.datasets.keywords import find_keywords
     from tinyfleet.simulations.datasets.presence import find_presence
 
-    found = {}
+    found, missing = {}, {}
     for name, find in (
-        ("characters", find_characters),
-        ("keywords", find_keywords),
-        ("presence", find_presence),
+        (published.CHARACTERS, partial(find_characters, download=download)),
+        (published.KEYWORDS, find_keywords),
+        (published.PRESENCE, find_presence),
     ):
-        with suppress(DatasetError):  # a table that needs them says what is the matter
+        try:
             data = find(None, environ)
-            if not data.source.startswith("scikit-learn"):  # digits, until Omniglot is fetched
-                found[name] = data.fingerprint
-    return found
+        except DatasetError as error:
+            missing[name] = str(error)
+            continue
+        if data.source.startswith("scikit-learn"):  # digits are no substitute for published tables
+            missing[name] = f"{name}: expected Omniglot, got {data.source}"
+        else:
+            found[name] = data.fingerprint
+    return found, missing
 
 
 def _key(inputs: Mapping[str, Any]) -> str:
