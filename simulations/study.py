@@ -130,7 +130,8 @@ class Study:
         yield "min_support", fewest, 0 <= self.min_support <= self.support
         shots = bool(self.shots) and min(self.shots) >= 0 and max(self.shots) <= MOST
         yield "shots", f"numbers of 0 to {MOST}", shots
-        yield "passes", f"numbers of 2 to {MOST}", all(2 <= p <= MOST for p in self.passes)
+        passes = f"numbers of 2 to {MOST}, beside one that is always tried"
+        yield "passes", passes, all(2 <= p <= MOST for p in self.passes)
 
     def _sizes(self) -> Iterator[_Rule]:
         yield "step", "a finite number above 0", math.isfinite(self.step) and self.step > 0

@@ -287,9 +287,11 @@ def _split(rows: PresenceRows, part: Part, room: str) -> NDArray[np.int64]:
     total = len(rows.rooms)
     if not room:
         return split_classes(total, part)
-    if room not in rows.rooms or total < 3:
+    if room not in rows.rooms:
+        raise DatasetError(f"room: expected one of {', '.join(rows.rooms)}, got {room!r}")
+    if total < 3:
         raise DatasetError(
-            f"room: expected one of {', '.join(rows.rooms)}, and two rooms more, got {room!r}"
+            f"room: expected two rooms beside {room!r}, to train and to choose, got {total - 1}"
         )
     test = rows.rooms.index(room)
     validation = (test + 1) % total

@@ -54,10 +54,12 @@ class TakeTable:
             )
         if not self._suited.any():
             how = "by two halves of the speakers" if self.across else f"by {self.speakers} speakers"
+            instead = "" if self.across else ", or for across = true in a study file"
             raise DatasetError(
                 f"keywords.shots: expected {self.support} + {self.query} takes, support and query, "
                 f"of each of {self.ways} keywords {how}; {self.takes.source} has "
                 f"{self._counts.max()} or fewer of a keyword by one speaker; ask for fewer shots"
+                + instead
             )
 
     @cached_property
