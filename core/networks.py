@@ -91,6 +91,23 @@ def characters_wide(ways: int = 5) -> Network:
     return Network(name, (28, 28, 1), layers, "softmax-cross-entropy")
 
 
+def characters_conv(ways: int = 5) -> Network:
+    """Return four 3x3 convolutions of 32 filters for `ways` characters.
+
+    After the network of Reptile 2018 (section 6), half as wide, without batch normalisation, and
+    with 4x4 places before the last layer. Of 30,629 parameters 2,565 are in that.
+    """
+    layers = sequence(
+        *(layer for _ in range(3) for layer in (Conv2d(32, (3, 3), (2, 2)), Relu())),
+        Conv2d(32, (3, 3)),
+        Relu(),
+        Flatten(),
+        Dense(ways),
+    )
+    name = "characters-conv" if ways == 5 else f"characters-conv-{ways}"
+    return Network(name, (28, 28, 1), layers, "softmax-cross-entropy")
+
+
 def keywords() -> Network:
     """Return a depthwise CNN for 4 keywords on 49x10 MFCC (TECS 2024, application II).
 
@@ -130,6 +147,8 @@ def keywords_mcu(ways: int = 4) -> Network:
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "characters": characters,
+    "characters-conv": characters_conv,
+    "characters-conv-20": partial(characters_conv, 20),
     "characters-mcu": characters_mcu,
     "characters-wide": characters_wide,
     "characters-wide-20": partial(characters_wide, 20),
