@@ -29,13 +29,13 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(
-            f"{path}: expected a .npz archive, got {error.strerror or error}"
+            f"{path}: expected a readable .npz archive: {error.strerror or error}"
         ) from None
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
     except _DAMAGE:
         raise DatasetError(
-            f"{path}: expected a .npz archive of plain arrays, got {len(content)} bytes that are "
-            "damaged or something else; write it again"
+            f"{path}: expected a .npz archive of plain arrays (pickled objects are never read), "
+            f"got {len(content)} bytes that are damaged or something else; write it again"
         ) from None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tinyfleet.errors import NetworkError, TrainingError
 from tinyfleet.messages import Assignment, Training, Update
 from tinyfleet.network import Layout, Network, check_layers
-from tinyfleet.task import TaskBatch, check_finite
+from tinyfleet.task import TaskBatch, check_counts, check_finite
 
 Floats = NDArray[np.float32]
 
@@ -148,18 +148,31 @@ def check_assignment(network: Network, assignment: Assignment) -> None:
 
 
 def check_tasks(network: Network, tasks: TaskBatch) -> None:
-    """Raise unless the examples have the network's shapes and are finite."""
-    for name, array, shape in (
-        ("support_x", tasks.support_x, network.input_shape),
-        ("query_x", tasks.query_x, network.input_shape),
-        ("support_y", tasks.support_y, (network.outputs,)),
-        ("query_y", tasks.query_y, (network.outputs,)),
+    """Raise unless examples fit the network and each other, and are finite.
+
+    Raises:
+        NetworkError: an array is not float32, or has not the shape that `TaskBatch` tells.
+        DatasetError: a number is NaN or infinity, or a count is none of its support.
+    """
+    x, y = network.input_shape, (network.outputs,)
+    one_hot = f"labels one-hot, np.eye({network.outputs}, dtype=np.float32)[labels]"
+    for part, inputs, targets in (
+        ("support", tasks.support_x, tasks.support_y),
+        ("query", tasks.query_x, tasks.query_y),
     ):
-        if array.shape[2:] != shape:
-            raise NetworkError(
-                f"{name}: {network.name} expects examples of {shape}, got {array.shape[2:]}"
-            )
-        check_finite(name, array)
+        length = np.shape(inputs)[1:2]
+        for name, array, shape, hint in (
+            (f"{part}_x", inputs, x, "np.float32(x) by device and row"),
+            (f"{part}_y", targets, y, f"np.float32(y) by device and row, {one_hot}"),
+        ):
+            expected = (len(tasks), *length, *shape)
+            if array.dtype != np.float32 or array.shape != expected:
+                raise NetworkError(
+                    f"{name}: {network.name} expects float32 of shape {expected}, "
+                    f"got {array.dtype} of shape {array.shape}; give {hint}"
+                )
+            check_finite(name, array)
+    check_counts(tasks)
 
 
 def returned(network: Layout, assignment: Assignment) -> NDArray[np.int32] | None:

@@ -168,5 +168,7 @@ def named_network(name: str) -> Network:
         NetworkError: there is none of this name.
     """
     if name not in NETWORKS:
-        raise NetworkError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r}")
+        raise NetworkError(
+            f"network: expected one of {', '.join(NETWORKS)}, or a .toml file, got {name[:60]!r}"
+        )
     return NETWORKS[name]()

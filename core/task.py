@@ -71,6 +71,19 @@ class TaskBatch:
         return Task(self.support_x[i, :n], self.support_y[i, :n], self.query_x[i], self.query_y[i])
 
 
+def check_counts(tasks: TaskBatch) -> None:
+    """Raise `DatasetError` unless each device has a whole number of 1..s examples, s its rows."""
+    n, s = tasks.support_x.shape[:2]
+    given: object = tasks.counts
+    counts = np.asarray(given)
+    whole = isinstance(given, np.ndarray) and counts.shape == (n,) and counts.dtype.kind in "iu"
+    if not whole or ((counts < min(1, s)) | (counts > s)).any():
+        raise DatasetError(
+            f"counts: expected an array of {n} integers of 1 to {s}, the rows of each support, "
+            f"got {' '.join(str(given).split()):.60}; say how many rows each device has"
+        )
+
+
 def check_finite(name: str, values: Floats) -> None:
     """Raise `DatasetError` when `values` hold NaN or infinity; `name` says which field they are."""
     if not np.isfinite(values).all():

@@ -1,23 +1,30 @@
 """From a study to the parts that run it: network, tasks, fleet, strategy, judges."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinyfleet.description import load_network
 from tinyfleet.envelope import assignment_to_config
-from tinyfleet.errors import StudyError
+from tinyfleet.errors import DatasetError, StudyError
+from tinyfleet.follow import check_assignment, check_tasks
 from tinyfleet.messages import Assignment
 from tinyfleet.network import Network
 from tinyfleet.networks import NETWORKS, named_network
 from tinyfleet.server.select import Selection, read_selection
-from tinyfleet.simulations.applications import Application, find_application
+from tinyfleet.simulations.applications import Application, Parts, find_application
 from tinyfleet.simulations.evaluation import Judge
 from tinyfleet.simulations.fleet import SimulatedFleet
+from tinyfleet.simulations.own_file import asking, is_own
 from tinyfleet.simulations.strategies import FLOWERS, build_strategy, find_algorithm
 from tinyfleet.simulations.study import Study
 from tinyfleet.simulations.tasks.family import TaskFamily
+from tinyfleet.simulations.tasks.split import PARTS
+from tinyfleet.task import TaskBatch
 
 if TYPE_CHECKING:
     from tinyfleet.server.flowers_own import Strategy
@@ -71,8 +78,8 @@ def assemble(study: Study, machine: Machine) -> Setup:
     """
     application = find_application(study.app)
     network = load_study_network(study)
-    families = application.parts(study)
-    train, validation, test = families.train, families.validation, families.test
+    families = _parts(application, study)
+    train, validation, test = (families[name] for name in PARTS)
     _check_fit(network, train)
     network.check_layers(study.local, "study.local")
     fleet = SimulatedFleet(
@@ -82,12 +89,11 @@ def assemble(study: Study, machine: Machine) -> Setup:
         network,
         validation,
         study.validation_tasks,
-        rows_per_shot=application.rows_per_shot(study),
+        rows_per_shot=_rows_per_shot(application, study),
         metric=application.metric,
         **_personal(study, network),
         workers=machine.workers,
     )
-    parts = {"train": train, "validation": validation, "test": test}
     setup = Setup(
         study,
         application,
@@ -96,14 +102,90 @@ def assemble(study: Study, machine: Machine) -> Setup:
         _devices_per_node(study),
         judge,
         replace(judge, family=test, tasks=study.tasks),
-        {name: part.provenance for name, part in parts.items()},
-        {name: part.fingerprint for name, part in parts.items()},
+        {name: part.provenance for name, part in families.items()},
+        {name: part.fingerprint for name, part in families.items()},
         read_selection(study.select) if study.select else None,
     )
     # Built once in vain, so that settings which no strategy takes are refused before a run begins.
-    strategy_of(setup, 1)
+    _check_asked(setup, strategy_of(setup, 1))
     train_config(setup)
+    _check_judging(setup)
     return setup
+
+
+def _parts(application: Application, study: Study) -> Mapping[str, TaskFamily]:
+    """Return the families of a study by part, after checking that each is one."""
+    with asking(study.app, "parts"):
+        found: object = application.parts(study)
+        if not isinstance(found, Parts):
+            raise StudyError(f"expected Parts, got {type(found).__name__}; return Parts(...)")
+    families: dict[str, TaskFamily] = {name: getattr(found, name) for name in PARTS}
+    for part, family in families.items():
+        for name, kind in _FAMILY:
+            with asking(study.app, f"{part} part"):
+                value = getattr(family, name)
+                if not isinstance(value, kind):
+                    got = type(value).__name__
+                    raise StudyError(
+                        f"{name}: expected {kind.__name__}, got {got}; make it a property of that"
+                    )
+    return families
+
+
+_FAMILY = (("input_shape", tuple), ("outputs", int), ("provenance", str), ("fingerprint", str))
+
+
+def _rows_per_shot(application: Application, study: Study) -> int:
+    with asking(study.app, "rows_per_shot"):
+        rows = application.rows_per_shot(study)
+        if rows != int(rows) or rows < 1:
+            raise StudyError(f"expected a whole number of 1 or more, got {rows!r}; mend it")
+    return rows
+
+
+def _check_asked(setup: Setup, strategy: "Strategy") -> None:
+    """Raise `NetworkError` where an algorithm of ours asks for layers that there are not."""
+    from tinyfleet.server.strategy import MetaStrategy  # Flower, once there is a strategy of it
+
+    if isinstance(strategy, MetaStrategy):
+        with asking(setup.study.strategy, "ALGORITHM: ask"):
+            weights = setup.network.init(setup.study.seed)
+            check_assignment(setup.network, strategy.settings.assignment(1, weights))
+
+
+def _check_judging(setup: Setup) -> None:
+    """Draw a few tasks of each part, and score some, so that what cannot be ends before training.
+
+    Raises:
+        FleetError: tasks that do not fit, too few rows for the shots, or scores that are none.
+    """
+    study, network = setup.study, setup.network
+    with asking(study.app, "train part: batch"):
+        _drawn(network, setup.fleet.tasks, min(2, study.devices), 1)
+    for part, judge in (("validation", setup.validation), ("test", setup.test)):
+        with asking(study.app, f"{part} part: batch"):
+            judge.check(_drawn(network, judge.family, 2, 0), max(study.shots))
+    outputs, targets = replace(setup.validation, tasks=2).outputs(network.init(study.seed), 0, 1)
+    with asking(study.app, "metric"):
+        scores: object = setup.application.metric(outputs, targets)
+        if not isinstance(scores, np.ndarray) or scores.shape != (2,):
+            got = f"{type(scores).__name__} of shape {np.asarray(scores).shape}"
+            raise StudyError(
+                f"expected an array with a number for each task, (2,) for 2 tasks, got {got}; "
+                "take means over axes 1 and 2"
+            )
+    if setup.application.summary is not None and is_own(study.app):
+        with asking(study.app, "summary"):
+            json.dumps(dict(setup.application.summary(outputs, targets)))
+
+
+def _drawn(network: Network, family: TaskFamily, devices: int, round_number: int) -> TaskBatch:
+    tasks: object = family.batch(np.arange(devices, dtype=np.int64), round_number)
+    if not isinstance(tasks, TaskBatch) or len(tasks) != devices:
+        got = len(tasks) if isinstance(tasks, TaskBatch) else type(tasks).__name__
+        raise DatasetError(f"expected a TaskBatch of {devices} devices, got {got}; return one")
+    check_tasks(network, tasks)
+    return tasks
 
 
 def _personal(study: Study, network: Network) -> dict[str, Any]:

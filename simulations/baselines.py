@@ -124,7 +124,7 @@ def nearest_neighbours(setup: Setup, weights: Floats) -> ByShots:
         def outputs(batch: TaskBatch, _: NDArray[np.int64]) -> Floats:
             known = kernel.predict(features, batch.support_x[:, :kept])
             asked = kernel.predict(features, batch.query_x)
-            return _nearest(known, asked, batch.support_y[:, :kept], neighbours) - middle
+            return nearest_targets(known, asked, batch.support_y[:, :kept], neighbours) - middle
 
         return _asked(judge, outputs)
 
@@ -134,7 +134,7 @@ def nearest_neighbours(setup: Setup, weights: Floats) -> ByShots:
     return _by_shots(setup, answer, options)
 
 
-def _nearest(known: Floats, asked: Floats, targets: Floats, k: int) -> Floats:
+def nearest_targets(known: Floats, asked: Floats, targets: Floats, k: int) -> Floats:
     """Return the mean targets of the `k` nearest of `known` `(n, s, f)` to `asked` `(n, q, f)`."""
     known, asked = known.astype(np.float64), asked.astype(np.float64)
     squares = (known**2).sum(axis=2)[:, None] - 2.0 * asked @ known.transpose(0, 2, 1)

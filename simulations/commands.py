@@ -114,8 +114,9 @@ def simulate(
 
     Example: tinyfleet simulate characters --strategy tinyreptile --out runs/first
     """
-    from tinyfleet.simulations import run
-    from tinyfleet.simulations.assemble import Machine
+    with _resumable(resume):  # what is imported here takes a second
+        from tinyfleet.simulations import run
+        from tinyfleet.simulations.assemble import Machine
 
     given = {
         "strategy": strategy,
@@ -162,9 +163,9 @@ def _new_folder(name: str) -> Path:
 def _show(
     folder: Path, do: Callable[["run.Listener"], Path], as_json: bool, note: str = ""
 ) -> None:
-    """Run `do` under a progress bar, then show the table and the report, or JSON."""
+    """Run `do` and say how far it is, then show the table and the report, or JSON."""
     began = time.monotonic()
-    report = _train(folder, do, note)
+    report = _train(folder, do, note, silent=as_json)
     if as_json:
         result = journal.read_json(folder / journal.RESULT)
         seconds = round(time.monotonic() - began, 2)
@@ -180,16 +181,17 @@ def _show(
         typer.echo(f"ask it: tinyfleet query rounds {asked}")
 
 
-def _train(folder: Path, do: Callable[["run.Listener"], Path], note: str = "") -> Path:
-    """Run `do` under a progress bar, and return its report; say `note` once it is under way."""
-    from tinyfleet.simulations.report import write_report
+def _train(
+    folder: Path, do: Callable[["run.Listener"], Path], note: str = "", *, silent: bool = False
+) -> Path:
+    """Run `do`, say how far it is, and return its report; say `note` once it is under way."""
+    stages = {"train": "training", "judge": "judging"}
+    with _resumable(folder):
+        from tinyfleet.simulations.report import write_report
 
-    with (
-        interruptible(f"go on with: tinyfleet simulate --resume {folder}"),
-        _progress({"train": "training", "judge": "judging"}, note) as listen,
-    ):
-        do(listen)
-    return write_report(folder)
+        with _progress(stages, note, silent=silent) as listen:
+            do(listen)
+        return write_report(folder)
 
 
 def _print_result(folder: Path) -> None:
@@ -213,8 +215,25 @@ def interruptible(advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(stages: Mapping[str, str], note: str = "") -> Iterator["run.Listener"]:
-    """Yield a listener that draws a bar for each stage, when somebody looks at stderr."""
+def _resumable(folder: Path | None) -> Iterator[None]:
+    """Turn Ctrl-C into one line that says how to go on, and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        begun = folder is not None and (folder / journal.RUN).exists()
+        advice = f"go on with: tinyfleet simulate --resume {folder}" if begun else "nothing is kept"
+        with interruptible(advice):
+            raise
+
+
+@contextmanager
+def _progress(
+    stages: Mapping[str, str], note: str = "", *, silent: bool = False
+) -> Iterator["run.Listener"]:
+    """Yield a listener that draws a bar for each stage, when somebody looks at stderr.
+
+    Into a file or a pipe it writes a line for each validation score instead, unless `silent`.
+    """
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -240,6 +259,9 @@ def _progress(stages: Mapping[str, str], note: str = "") -> Iterator["run.Listen
             if scores and heard.stage == "train":
                 told += f"  validation {scores[0]:.2f}"
             progress.update(bars[heard.stage], completed=heard.done, total=heard.total, note=told)
+            if heard.score is not None and not (silent or console.is_terminal):
+                line = f"round {heard.done:,} of {heard.total:,}  {told.strip()}"
+                console.print(line, highlight=False, soft_wrap=True)
 
         yield listen
 

@@ -48,6 +48,12 @@ class Reference:
         name = self.source.label(self.method)
         return f"{name}, {self.differs}" if self.differs else name
 
+    @property
+    def short(self) -> str:
+        """Name method and paper alone: TinyReptile, TECS 2024."""
+        paper = self.source.paper
+        return paper if paper.startswith(f"{self.method} ") else f"{self.method}, {paper}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -111,7 +117,12 @@ class Comparison:
         return sign + self.show(abs(difference))
 
     def verdict(self, row: Row, difference: float) -> str:
-        """Return "better", "worse", or "even" when the row's interval covers the reference."""
+        """Return "better", "worse", or "even" when the row's interval covers the reference.
+
+        Nothing is said of accuracies without shots: what tells nothing apart yet is chance.
+        """
+        if self.more_is_better and not row.shots:
+            return ""
         if not abs(difference) > row.ours.ci95:
             return "even"
         return "better" if (difference > 0) == self.more_is_better else "worse"
@@ -179,7 +190,7 @@ def _accuracies(result: Result, settings: Fields | None) -> Iterator[Reference]:
         curves.append(published.accuracy_by_shots(result.app))
     if result.app == published.CHARACTERS:
         curves.append(published.omniglot(ways))
-    differs = "" if same_data(result, settings) else "other data"
+    differs = " and ".join(differing(result, settings))
     sent = {(c.method, c.source.paper): c for c in published.by_parameters(result.app)}
     for curve in curves:
         if curve:
@@ -217,14 +228,24 @@ def ways_of(result: Result, settings: Fields | None) -> int:
     return published.WAYS.get(result.app, 0)
 
 
-def same_data(result: Result, settings: Fields | None) -> bool:
-    """Say whether a run was judged on the data set that the papers used.
+def differing(result: Result, settings: Fields | None) -> Iterator[str]:
+    """Yield how a run was trained or judged that the papers' were not; nothing if as they were."""
+    how = {"train": "trained", "test": "judged"}
+    others = [done for part, done in how.items() if not same_data(result, settings, part)]
+    if others:
+        yield f"{' and '.join(others)} on other data"
+    if settings and settings.fields("study").values.get("across") is True:
+        yield "judged on other people than it learned from"
+
+
+def same_data(result: Result, settings: Fields | None, part: str = "test") -> bool:
+    """Say whether a part of a run's data is of the data set that the papers used.
 
     Only what stands first counts: a path or an address may hold its name, too.
     """
     theirs = _DATA.get(result.app, "")
     if theirs and settings:
-        return settings.fields("data").text("test").startswith(theirs)
+        return settings.fields("data").text(part).startswith(theirs)
     return result.app != published.PRESENCE
 
 

@@ -1,10 +1,12 @@
 """What a study is when nothing else is said; settings were found on validation tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tinyfleet.errors import StudyError
-from tinyfleet.simulations.applications import APPLICATIONS, Application, find_application
+from tinyfleet.networks import NETWORKS, named_network
+from tinyfleet.simulations.applications import APPLICATIONS, find_application
 from tinyfleet.simulations.strategies import (
     PARALLEL,
     STRATEGIES,
@@ -58,10 +60,12 @@ def complete(given: Mapping[str, Any], source: str) -> Study:
     """
     check_keys(given, source)
     app = str(given.get("app", ""))
-    application = find_application(app)
-    strategy = str(given.get("strategy", application.strategy))
-    values = default_values(app, strategy)
-    _check_read(given, application, strategy, source)
+    with _of(source):
+        application = find_application(app)
+        strategy = str(given.get("strategy", application.strategy))
+        values = default_values(app, strategy)
+        read = {*application.reads, *keys_read(strategy)}
+    _check_read(given, read, f"{application.name} with {strategy_name(strategy)}", source)
     if "per_round" not in given and isinstance(given.get("devices"), int):
         values["per_round"] = min(values["per_round"], given["devices"])
     if given.get("network") == "":
@@ -69,14 +73,60 @@ def complete(given: Mapping[str, Any], source: str) -> Study:
     own = check_table(given.get("training", {}), f"{source}: training")
     if strategy == "fedsgd" and not set(own) <= {"rate"}:
         raise StudyError(f"{source}: training: fedsgd reads the rate alone, got {', '.join(own)}")
-    return study_from({**values, **given, "training": {**values["training"], **own}}, source)
+    study = study_from({**values, **given, "training": {**values["training"], **own}}, source)
+    if "ways" in given and app in APPLICATIONS:
+        _check_ways(study, source)
+    return study
 
 
-def _check_read(
-    given: Mapping[str, Any], application: Application, strategy: str, source: str
-) -> None:
+def _check_ways(study: Study, source: str) -> None:
+    """Refuse ways that a network of ours has not as many outputs for, and say which to name."""
+    if study.network not in NETWORKS:
+        return
+    network = named_network(study.network)
+    if network.outputs == study.ways:
+        return
+    fitting = [
+        name
+        for name, one in ((name, named_network(name)) for name in NETWORKS)
+        if (one.input_shape, one.outputs) == (network.input_shape, study.ways)
+    ]
+    choices = ", ".join([*fitting, f"a network file with {study.ways} outputs"])
+    raise StudyError(
+        f"{source}: ways: expected {network.outputs}, the outputs of network {network.name}, got "
+        f"{study.ways}; set network to one that has as many: {choices} (docs/simulate.md shows one)"
+    )
+
+
+def _check_read(given: Mapping[str, Any], read: set[str], what: str, source: str) -> None:
     """Refuse keys that only other strategies or applications read: here they would do nothing."""
-    read = {*application.reads, *keys_read(strategy)}
+    readers = _readers()
+    for key in given:
+        if key in readers and key not in read:
+            do = "does" if len(readers[key]) == 1 else "do"
+            raise StudyError(
+                f"{source}: {key}: {what} does not read it, {', '.join(readers[key])} {do}; "
+                "leave it out"
+            )
+
+
+def without_unread(study: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the values of a study without those that only other studies read.
+
+    What a researcher's own file reads is not looked up; all that some application or strategy
+    reads is kept then.
+    """
+    app, strategy = study.get("app"), study.get("strategy")
+    applications = [one for one in APPLICATIONS.values() if one.name == app]
+    strategies = [name for name in STRATEGIES if name == strategy]
+    read = {key for one in applications or APPLICATIONS.values() for key in one.reads}
+    read.update(key for name in strategies or STRATEGIES for key in keys_read(name))
+    unread = _readers().keys() - read
+    return {key: value for key, value in study.items() if key not in unread}
+
+
+def _readers() -> dict[str, list[str]]:
+    """Return who reads each key that not every study reads."""
     readers: dict[str, list[str]] = {}
     for name in STRATEGIES:
         for key in keys_read(name):
@@ -84,9 +134,13 @@ def _check_read(
     for name, one in APPLICATIONS.items():
         for key in one.reads:
             readers.setdefault(key, []).append(name)
-    for key in given:
-        if key in readers and key not in read:
-            raise StudyError(
-                f"{source}: {key}: {application.name} with {strategy_name(strategy)} does not read "
-                f"it, {', '.join(readers[key])} do; leave it out"
-            )
+    return readers
+
+
+@contextmanager
+def _of(source: str) -> Iterator[None]:
+    """Name the study file in what is refused."""
+    try:
+        yield
+    except StudyError as error:
+        raise StudyError(f"{source}: {error}") from error

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.binding import variants
+from tinyfleet.errors import DatasetError
 from tinyfleet.follow import check_tasks, follow, local_start
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Assignment, Floats, LocalStart, Training
@@ -93,6 +94,9 @@ class Judge:
             weights: the starting point, `(parameters,)`.
             shots: shots that a copy is fine-tuned on; 0 for none.
             passes: how many times it goes through them.
+
+        Raises:
+            DatasetError: a task's support has fewer rows than the shots.
         """
         kernel = Kernel(self.network, variants()[-1])
         training = replace(self.training, passes=passes)
@@ -122,7 +126,20 @@ class Judge:
         own = Assignment(0, weights, self.training, local=self.local, local_start=self.local_start)
         return local_start(self.network, own, devices)
 
+    def check(self, batch: TaskBatch, shots: int) -> None:
+        """Raise `DatasetError` unless tasks have the rows of so many shots, and a query."""
+        rows = shots * self.rows_per_shot
+        least = min(batch.support_x.shape[1], *batch.counts.tolist())
+        if least < rows:
+            raise DatasetError(
+                f"support: expected at least {rows} rows, those of {shots} shots, got {least}; "
+                "make more rows or ask fewer shots"
+            )
+        if not batch.query_x.shape[1]:
+            raise DatasetError("query: expected rows to judge by, got none; make some")
+
     def _cut(self, batch: TaskBatch, shots: int) -> TaskBatch:
+        self.check(batch, shots)
         rows = shots * self.rows_per_shot
         counts = np.full(len(batch), rows, np.int32)
         return replace(

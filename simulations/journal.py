@@ -142,11 +142,16 @@ def new_folder(folder: Path) -> None:
     Raises:
         StudyError: it holds something, or cannot be made.
     """
-    with _translated(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".*.part"):
             left.unlink()
         filled = any(folder.iterdir())
+    except OSError as error:
+        got = "a file" if folder.is_file() else error.strerror
+        raise StudyError(
+            f"{folder}: expected a folder that can be written, got {got}; name another"
+        ) from None
     if filled:
         raise StudyError(
             f"{folder}: expected a new or empty folder, got one with files; "

@@ -7,8 +7,8 @@ from tinyfleet.simulations import published
 from tinyfleet.simulations.comparison import (
     METHODS,
     Comparison,
+    differing,
     plural,
-    same_data,
     show_millions,
     show_times,
     ways_of,
@@ -27,8 +27,8 @@ def limits(run: Run, comparison: Comparison) -> Iterator[str]:
     parameters = published.PARAMETERS.get(result.app, result.parameters)
     if parameters != result.parameters:
         yield f"Our network has {result.parameters:,} parameters, that of TECS 2024 {parameters:,}."
-    if not same_data(result, settings):
-        yield "This run was judged on other data than the papers, so no differences are given."
+    if others := " and ".join(differing(result, settings)):
+        yield f"This run was {others}, unlike those of the papers, so no differences are given."
     if result.regression:
         yield from _of_error(comparison)
     else:

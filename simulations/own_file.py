@@ -67,6 +67,28 @@ def own_errors() -> Iterator[None]:
         raise StudyError(_told(place, error)) from error
 
 
+@contextmanager
+def asking(name: str, what: str) -> Iterator[None]:
+    """Name the own file `name`, and `what` it is asked for, in whatever goes wrong meanwhile.
+
+    What tinyfleet's own applications and algorithms raise is left as it is.
+
+    Raises:
+        FleetError: of the kind that was raised.
+        StudyError: another exception was raised: in the file, or because it cannot be asked so.
+    """
+    try:
+        yield
+    except FleetError as error:
+        if not is_own(name):
+            raise
+        raise type(error)(f"{name}: {what}: {error}") from error
+    except Exception as error:
+        if not is_own(name):
+            raise
+        raise StudyError(_told(_place(error) or f"{name}: {what}", error)) from error
+
+
 def _run(name: str) -> ModuleType:
     source = _read(name)
     own = f"{_NAMES}{hashlib.sha256(source + name.encode()).hexdigest()[:16]}"

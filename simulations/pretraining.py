@@ -140,6 +140,10 @@ def _classes(family: TaskFamily, devices: NDArray[np.int64]) -> NDArray[np.int64
 def body_of(network: Network) -> Network:
     """Return the network without its last layer, whose output is what that layer receives.
 
+    >>> from tinyfleet.networks import named_network
+    >>> body_of(named_network("characters")).outputs
+    512
+
     Raises:
         StudyError: the last layer is no dense one.
     """

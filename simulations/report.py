@@ -26,6 +26,7 @@ from tinyfleet.simulations.comparison import (
     plural,
     show_millions,
 )
+from tinyfleet.simulations.defaults import without_unread
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.fields import Fields
 from tinyfleet.simulations.further import further_rows
@@ -98,8 +99,8 @@ def render(run: Run) -> str:
         data=[
             (part, settings.fields("data").text(part)) for part in ("train", "validation", "test")
         ],
-        study=tuple(_flat(settings.fields("study").values)),
-        command=settings.text("command"),
+        study=tuple(_flat(without_unread(settings.fields("study").values))),
+        command=run.command,
         versions=[(name, settings.text(name)) for name in VERSIONS],
         result_json=run.result_json,
     )
@@ -129,10 +130,10 @@ def result_table(
     for name in ("passes", "ours"):
         table.add_column(name, justify="right", no_wrap=True)
     for reference in comparison.references:
-        table.add_column(f"{reference.source.paper}", justify="right")
+        table.add_column(_head(comparison, reference), justify="right")
         if not reference.differs:
             table.add_column("gap", justify="right")
-    colours = {"better": "green", "worse": "red", "even": "default"}
+    colours = {"better": "green", "worse": "red"}
     for _, rows in comparison.groups:
         for row in rows:
             texts = [row.label, _passes(row), _interval(comparison, row.ours)]
@@ -142,11 +143,18 @@ def result_table(
                 if not reference.differs and gap is None:
                     texts.append("")
                 elif gap is not None:
-                    colour = colours[comparison.verdict(row, gap)]
+                    colour = colours.get(comparison.verdict(row, gap), "default")
                     texts.append(f"[{colour}]{comparison.show_difference(gap)}[/]")
             table.add_row(*texts)
         table.add_section()
     return table
+
+
+def _head(comparison: Comparison, reference: Reference) -> str:
+    """Return the head of a column: whose scores they are, and which where another is as short."""
+    alike = [r for r in comparison.references if r.short == reference.short]
+    which = [reference.differs or reference.source.place] if len(alike) > 1 else []
+    return escape(",\n".join([*reference.short.split(", "), *which]))
 
 
 def _blocks(comparison: Comparison) -> str:
@@ -242,10 +250,9 @@ def headline(result: Result, comparison: Comparison) -> str:
     )
     for reference in comparison.references:
         gap = difference(row, reference)
-        if gap is not None:
+        if gap is not None and (verdict := comparison.verdict(row, gap)):
             value = f"{comparison.show_published(reference.values[row.shots])}{unit}"
             name = reference.source.label(reference.method)
-            verdict = comparison.verdict(row, gap)
             as_good = "as good as" if verdict == "even" else f"{verdict} than"
             more = more_communication(result, reference)
             return f"{sentence}, {as_good} the published {value} of {name}" + (
@@ -263,7 +270,7 @@ def _tiles(run: Run, comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         shown.append(comparison.main)
     for row in shown:
         beside = [
-            f"{r.source.paper}: {comparison.show_published(r.values[row.shots])}"
+            f"{r.short}: {comparison.show_published(r.values[row.shots])}"
             for r in comparison.references
             if row.shots in r.values and not r.differs
         ]

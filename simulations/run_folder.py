@@ -6,6 +6,7 @@ Two more may be there: `example.npz`, one sine that was fine-tuned (see `Example
 
 import json
 import math
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,22 @@ class Run:
     result_json: str
     example: Example | None
     mixed: Mixed | None
+
+    @property
+    def command(self) -> str:
+        """What was typed to begin it, without `--out`: that folder is full now."""
+        command = self.settings.text("command")
+        try:
+            words = shlex.split(command)
+        except ValueError:  # not as we write it
+            return command
+        befores = ["", *words]
+        kept = [
+            word
+            for before, word in zip(befores, words, strict=False)
+            if "--out" not in (before, word) and not word.startswith("--out=")
+        ]
+        return command if kept == words else shlex.join(kept)
 
 
 def read_run(folder: Path) -> Run:

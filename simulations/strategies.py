@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tinyfleet.errors import StudyError
 from tinyfleet.server.algorithms import ALGORITHMS, Algorithm, Knobs, build
-from tinyfleet.simulations.own_file import is_own, load_own
+from tinyfleet.simulations.own_file import asking, is_own, load_own
 from tinyfleet.simulations.study import Study
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def find_algorithm(strategy: str) -> Algorithm | None:
     """Return the algorithm of a strategy, by name or by the path of a file; None for Flower's own.
 
     Raises:
-        StudyError: there is none of this name, or the file holds none, or one with a name of ours.
+        StudyError: there is none of this name, or the file holds none, or one with a name of ours
+            or that reads what is no knob.
     """
     if is_own(strategy):
         found = load_own(strategy, "ALGORITHM", Algorithm)
@@ -31,6 +32,12 @@ def find_algorithm(strategy: str) -> Algorithm | None:
                 f"{strategy}: ALGORITHM: expected another name than {', '.join(STRATEGIES)}, "
                 f"which are taken, got {found.name!r}"
             )
+        for name in found.reads:
+            if name not in _READABLE:
+                raise StudyError(
+                    f"{strategy}: ALGORITHM: reads: expected some of "
+                    f"{', '.join(sorted(_READABLE))}, got {name!r}; mend its name"
+                )
         return found
     if strategy not in STRATEGIES:
         raise StudyError(
@@ -70,8 +77,11 @@ def build_strategy(study: Study, per_round: int, nodes: int, first_round: int) -
 
         return flowers_own(study.strategy, nodes, study.per_round or nodes)
     said = {name: value for name, value in vars(study).items() if name in _KNOBS}
-    return build(found, Knobs(**{**said, "per_round": per_round, "first_round": first_round}))
+    knobs = Knobs(**{**said, "per_round": per_round, "first_round": first_round})
+    with asking(study.strategy, "ALGORITHM"):
+        return build(found, knobs)
 
 
 _READ_BY_OURS = ("encoding", "encoding_down")
 _KNOBS = frozenset(knob.name for knob in fields(Knobs))
+_READABLE = {key for one in ALGORITHMS.values() for key in one.reads} | _KNOBS

@@ -1,16 +1,18 @@
 """A study: everything that decides what a run computes, from the command line or a TOML file."""
 
 import math
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tinyfleet.encoding import ENCODINGS, Encoding
 from tinyfleet.errors import FleetError, StudyError
 from tinyfleet.messages import Optimizer, Training
-from tinyfleet.networks import NETWORKS
+from tinyfleet.networks import NETWORKS, named_network
 
 SETTINGS = ("tecs2024", "maml2017")
 STARTS = ("received", "zeros", "fresh")
@@ -176,7 +178,11 @@ def _check_known(kind: type[Any], values: Mapping[str, Any], source: str) -> Non
     known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:
-            raise StudyError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
+            near = get_close_matches(key, known, cutoff=0.7)
+            if kind is Study and key in [f.name for f in fields(Training)]:
+                near.append(f"{key} under [training]")
+            told = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+            raise StudyError(f"{source}: unknown key {key!r}; {told}")
 
 
 def _fill(kind: type[Any], values: Any, source: str) -> Any:
@@ -191,7 +197,9 @@ def _fill(kind: type[Any], values: Any, source: str) -> Any:
     try:
         return kind(**ready)
     except FleetError as error:
-        raise StudyError(f"{source}: {error}") from None
+        around, _, last = f": {source}".rpartition(": ")
+        place = around if str(error).startswith(f"{last}.") else f": {source}"
+        raise StudyError(f"{place}: {error}".removeprefix(": ")) from None
 
 
 def _fit(value: Any, expected: Any, source: str) -> Any:
@@ -219,7 +227,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     """Return the values of a TOML study file; files that it names lie relative to it.
 
     Raises:
-        StudyError: the file is missing or no TOML.
+        FleetError: the file is missing or no TOML, or what `locate_files` raises.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -231,12 +239,19 @@ def read_study_file(path: Path) -> dict[str, Any]:
 
 
 def locate_files(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return `values` with the files that they name as absolute paths, seen from `folder`."""
+    """Return `values` with the files that they name as absolute paths, seen from `folder`.
+
+    Raises:
+        NetworkError: a bare word stands for a network, and neither a network nor a file has it.
+    """
     found = dict(values)
     for key in ("network", "data", "test_data"):
         name = found.get(key)
         if isinstance(name, str) and name and name not in NETWORKS:
             found[key] = str((folder / name).absolute())
+            bare = "/" not in name and not Path(name).suffix
+            if key == "network" and bare and not os.path.exists(found[key]):
+                named_network(name)  # says which there are
     for key, suffix in (("app", ".py"), ("strategy", ".py"), ("select", ".rq")):
         name = found.get(key)
         if isinstance(name, str) and name.endswith(suffix):

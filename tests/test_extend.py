@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tinyfleet.errors import StudyError
+from tinyfleet.errors import DatasetError, FleetError, NetworkError, StudyError
 from tinyfleet.simulations import run
-from tinyfleet.simulations.assemble import Machine
+from tinyfleet.simulations.assemble import Machine, assemble
 from tinyfleet.simulations.defaults import complete
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extend.md").read_text("utf-8")
@@ -160,3 +160,119 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == StudyError.exit_code
     assert done.stderr.count("\n") == 1
     assert "nowhere.py: expected a readable Python file" in done.stderr
+
+
+def changed(old: str, new: str, name: str = "calibration.py") -> str:
+    text: str = FILES[name]
+    assert old in text
+    return text.replace(old, new)
+
+
+FINGERPRINT = re.search(r"    @property\n.*?\n\n", FILES["calibration.py"], re.DOTALL)[0]  # type: ignore[index]
+PROVENANCE = re.search(r"    provenance = .*\n", FILES["calibration.py"])[0]  # type: ignore[index]
+COUNTS = "np.full(len(devices), self.support, np.int32)"
+ERROR = "metric=mean_squared_error"
+TARGET = "y = np.float32((kelvin - 303.15) / 10)[..., None]"
+TRAIN = "calibration.py: train part: batch: "
+WRONG = [
+    (FINGERPRINT, "", "calibration.py: train part: .* no attribute 'fingerprint'; mend the file"),
+    (PROVENANCE, "", "calibration.py: train part: .* no attribute 'provenance'; mend the file"),
+    (
+        "    @property\n",
+        "",
+        "train part: fingerprint: expected str, got method; make it a property",
+    ),
+    ("return Parts(train, *(", "return (train, *(", "parts: expected Parts, got tuple"),
+    ("study: 1", "study: 0", "calibration.py: rows_per_shot: expected a whole number .* got 0"),
+    ("        return TaskBatch", "        TaskBatch", f"{TRAIN}expected a TaskBatch of 2 .* None"),
+    (ERROR, "metric=lambda a: 1", "calibration.py: metric: TypeError: .* 1 positional argument"),
+    (ERROR, "metric=lambda a, b: 1.0", "calibration.py: metric: expected an array .* got float of"),
+    (ERROR, f"{ERROR}, summary=lambda a, b: 5", "calibration.py: summary: TypeError: "),
+    ('"mse"', '"f1"', "line 48: score: expected one of accuracy, balanced_accuracy, mse, got 'f1'"),
+    (
+        '"mse"',
+        '"mse", reads=("nois",)',
+        r"line 48: reads: expected keys of a study, .* \('nois',\)",
+    ),
+    (
+        "study.seed, part, most",
+        "study.seed, part, 1",
+        "support: expected at least 2 rows, .* got 1",
+    ),
+    (COUNTS, COUNTS.replace("self.support", "1"), "validation part: .* at least 2 rows, .* got 1"),
+    ("part, most, 50", "part, most", "validation part: batch: query: expected rows to judge by"),
+    (COUNTS, COUNTS.replace("self.support", "99"), f"{TRAIN}counts: .* of 1 to 32, .* got .99 99"),
+    ("x = np.float32", "x = np.float64", rf"{TRAIN}support_x: .*got float64 .*np.float32\(x\)"),
+    (TARGET, "y = np.int64(kelvin)", rf"{TRAIN}support_y: .*got int64 .* one-hot, np.eye\(1, "),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=range(len(WRONG)))
+def test_what_an_application_lacks_is_one_line_before_training(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    (tmp_path / "calibration.py").write_text(changed(old, new))
+
+    with pytest.raises(FleetError, match=rf"calibration.py: .*{message.split('.py: ')[-1]}") as one:
+        start(tmp_path, shots=(1, 2))
+
+    assert "\n" not in str(one.value)
+    assert not (tmp_path / "run").exists()
+
+
+UNSOUND = [
+    ("ask, step,", "step, ask,", "ALGORITHM: ask: expected it to return Settings, got MetaStep"),
+    ("return MetaStep(", "MetaStep(", "ALGORITHM: step: expected it to return MetaStep, got None"),
+    ("def ask(knobs)", "def ask()", r"ALGORITHM: TypeError: ask\(\) takes 0 positional"),
+    ('"unmoved"', '"gone"', "ALGORITHM: absent: expected one of unmoved, unknown, got 'gone'"),
+    ('"int8"', '"int4"', "ALGORITHM: encoding: expected one of float32, float16, int8, got 'int4'"),
+    ("share=0.25", "local=('dense-9',)", "ALGORITHM: ask: .* no trainable layer 'dense-9'"),
+    ('"step_end"', '"stepend"', "ALGORITHM: reads: expected some of .* step_end.* got 'stepend'"),
+    ("knobs.schedule()", "0.5", "ALGORITHM: step: MetaStep expects a function .* got 0.5"),
+    ('"step_end")', '"step_end"), personal="mine"', "line 17: personal: expected one of whole, "),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), UNSOUND, ids=range(len(UNSOUND)))
+def test_what_is_wrong_with_an_algorithm_is_one_line_before_training(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    (save(tmp_path) / "sparse.py").write_text(changed(old, new, "sparse.py"))
+
+    with pytest.raises(FleetError, match=rf"sparse.py: {message}"):
+        start(tmp_path, strategy=str(tmp_path / "sparse.py"))
+
+    assert not (tmp_path / "run").exists()
+
+
+def classifying(labels: str) -> str:
+    """Return the page's application, made to tell warm from cold."""
+    text = changed(TARGET, f"y = {labels}").replace("outputs = 1", "outputs = 2")
+    text = text.replace("Dense(1)", "Dense(2)").replace('"mean-square"', '"softmax-cross-entropy"')
+    return text.replace("mean_squared_error", "accuracy").replace('"mse"', '"accuracy"')
+
+
+def test_a_classification_is_written_as_the_page_tells(tmp_path: Path) -> None:
+    assert "`np.eye(ways, dtype=np.float32)[labels]`" in PAGE
+    (tmp_path / "calibration.py").write_text(
+        classifying("np.eye(2, dtype=np.float32)[np.int64(kelvin > 303.15)]")
+    )
+
+    result = json.loads((start(tmp_path) / "result.json").read_text())
+
+    assert result["accuracy"]["1"]["mean"] > 50.0
+
+
+def test_labels_that_are_not_one_hot_are_told_how(tmp_path: Path) -> None:
+    (tmp_path / "calibration.py").write_text(classifying("np.int64(kelvin > 303.15)"))
+
+    with pytest.raises(NetworkError, match=r"calibration.py: train part: .*support_y: .*np.eye\(2"):
+        start(tmp_path)
+
+
+def test_no_shots_are_judged_on_fewer_rows_than_they_stand_for() -> None:
+    study = complete({"app": "sine", "shots": (0, 3), "tasks": 2, "validation_tasks": 2}, "test")
+    setup = assemble(study, Machine(workers=1))
+
+    with pytest.raises(DatasetError, match=r"support: expected at least 4 rows, .* got 3"):
+        setup.test.scores(setup.network.init(1), 4, 1)

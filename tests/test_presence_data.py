@@ -59,8 +59,8 @@ def with_first(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
     [
         ("co2", with_first(np.nan), "finite co2"),
         ("light", with_first(np.inf), "finite or NaN"),
-        ("presence", lambda v: v + 1, "presence: expected whole numbers of 0 to 1"),
-        ("presence", lambda v: v.astype(float), "presence: expected whole numbers"),
+        ("presence", lambda v: v + 1, "presence: expected whole numbers of 0 to 1, got 1 to 2"),
+        ("presence", lambda v: v.astype(float), "whole numbers of 0 to 1, got float64"),
         ("room", lambda v: v + 1, "room: expected whole numbers of 0 to 5"),
         ("humidity", lambda v: v[1:], "humidity: expected shape"),
         ("temperature", lambda v: v.astype(str), "temperature: expected numbers"),

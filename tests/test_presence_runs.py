@@ -1,6 +1,7 @@
 """A study of presence runs from its files to a result that says more than one figure."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tinyfleet.simulations import run
 from tinyfleet.simulations.assemble import Machine
 from tinyfleet.simulations.defaults import complete
 
+DOCS = Path(__file__).parent.parent / "docs"
 Run = Callable[..., tuple[dict[str, Any], dict[str, Any]]]
 
 
@@ -51,6 +53,29 @@ def test_another_file_of_rooms_is_tested_whole(made: Run, tmp_path: Path) -> Non
     told = json.dumps(described)
     assert "test part, 2 of 2 rooms: room_0, room_1" in told
     assert "left out, as the test file holds them: none" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "told"),
+    [
+        ("TinyReptile", "ours", "TinyReptile has {0} ± {1} % without a label"),
+        ("boosting", "0 shots, %", "without adaptation, has\n  {0} ± {1} %"),
+        ("logistic regression", "0 shots, %", "logistic regression {0} ± {1} %"),
+        ("boosting, and the whole week", "8 shots, %", "the week before labelled has {0} ± {1} %"),
+        ("TinyReptile, those devices", "8 shots, %", "on the same devices {0} ± {1} %"),
+        ("TinyReptile less boosting", "8 shots, %", "  {0} ± {1} points over boosting without"),
+        ("cold start", "8 shots, %", "from random weights, has {0} ± {1} %"),
+    ],
+)
+def test_the_figures_of_the_page_are_those_of_the_table(row: str, column: str, told: str) -> None:
+    table = (DOCS / "reproduce.md").read_text("utf-8").split('<a id="presence"></a>')[1]
+    (found,) = re.findall(
+        rf"^\| {row} \| {column} \| ([\d.]+) ± ([\d.]+) ", table.split("<a id=")[0], re.MULTILINE
+    )
+
+    figures = [f"{float(number):.1f}" for number in found]
+
+    assert told.format(*figures) in (DOCS / "presence.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("key", ["light", "room"])

@@ -1,5 +1,6 @@
 """A device's room, its samples and its query never meet those of a device it is judged against."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,19 @@ def test_an_unknown_room_names_those_there_are(rows: PresenceRows) -> None:
 def test_more_shots_than_a_week_has_are_refused_by_room(rows: PresenceRows) -> None:
     with pytest.raises(DatasetError, match="room room_1: expected a midnight with 900 known rows"):
         presence_family(rows, "train", 1, PresenceEpisodes(shots=900), room="room_5")
+
+
+def test_rooms_of_less_than_two_weeks_are_refused_by_name(rows: PresenceRows) -> None:
+    first = rows.minute[0]
+
+    def of_days(days: int) -> PresenceRows:
+        kept = rows.minute < first + days * 1440
+        names = ("room", "minute", "measured", "present")
+        return replace(rows, **{name: getattr(rows, name)[kept] for name in names})
+
+    presence_family(of_days(14), "test", 1, PresenceEpisodes(shots=1), whole=True)
+    with pytest.raises(DatasetError, match=r"room room_0: expected rows of 14 days .* got 2\.0; "):
+        presence_family(of_days(2), "test", 1, PresenceEpisodes(shots=1), whole=True)
 
 
 def test_fingerprints_tell_populations_apart(rows: PresenceRows) -> None:

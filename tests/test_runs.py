@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinyfleet import FleetError, StudyError, TrainingError, named_network, network_to_toml
-from tinyfleet.simulations.assemble import Machine
+from tinyfleet.simulations.assemble import Machine, load_study_network
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.journal import Journal, State
 from tinyfleet.simulations.run import resume, start
@@ -165,11 +165,18 @@ BAD = [
     (["simulate", "sine", "--network", "bad.toml"], "bad.toml: "),
     (["simulate", "sine", "--network", "characters"], "network characters: expected input (1,)"),
     (["simulate", "sine", "--network", "full"], "full: "),
+    (["simulate", "sine", "--network", "nonet"], "network: expected one of characters, "),
     (["simulate", "sine", "--data", "cut.zip"], "study: data: sine with tinyreptile-parallel"),
     (["simulate", "sine", "--workers", "0"], "workers: expected 1 or more, got 0"),
     (["simulate", "sine", "--out", "full"], "full: expected a new or empty folder"),
-    (["simulate", "sine", "--out", "cut.zip"], "cut.zip: expected a file to write"),
-    (["simulate", "sine", "--out", "cut.zip/x"], "cut.zip/x: expected a file to write"),
+    (
+        ["simulate", "sine", "--out", "cut.zip"],
+        "cut.zip: expected a folder that can be written, got a file",
+    ),
+    (
+        ["simulate", "sine", "--out", "cut.zip/x"],
+        "cut.zip/x: expected a folder that can be written, got Not",
+    ),
     (["simulate", "missing.toml"], "missing.toml: expected a readable study file"),
     (["simulate", "full.toml"], "full.toml: expected a readable study file"),
     (["simulate", "--resume", "nowhere"], "nowhere/run.json: expected a file that a run wrote"),
@@ -182,6 +189,14 @@ BAD = [
 ]
 
 BAD_STUDIES = [
+    ("share = 1.0", "with tinyreptile-parallel does not read it, tinymetafed does; leave it out"),
+    ("across = true", "does not read it, keywords does; leave it out"),
+    ("sharee = 1", "unknown key 'sharee'; did you mean share?"),
+    ("trainig = 1", "unknown key 'trainig'; did you mean training?"),
+    ("batch = 1", "unknown key 'batch'; did you mean batch under [training]?"),
+    ("rate = 1", "did you mean rates or rate under [training]?"),
+    ('strategy = "magic"', "study.toml: strategy: expected one of tinyreptile"),
+    ('network = "nonet"', "network: expected one of characters, "),
     ("devises = 3", "unknown key 'devises'"),
     ('rounds = "many"', "rounds: expected int, got 'many'"),
     ("rounds = true", "rounds: expected int, got True"),
@@ -250,6 +265,99 @@ def test_a_bad_study_is_one_line_that_names_file_and_key(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"devices": 0}, "study.devices: expected 1 to 2147483647, got 0"),
+        ({"training": {"rate": -1.0}}, "study: training.rate: expected a finite number above 0"),
+    ],
+    ids=["devices", "rate"],
+)
+def test_what_is_refused_is_named_once(values: dict[str, object], message: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        complete({"app": "sine", **values}, "study")
+
+    assert str(caught.value).startswith(message)
+
+
+def test_a_study_without_an_application_is_named() -> None:
+    with pytest.raises(StudyError, match=r"^keywords\.toml: app: expected one of sine, "):
+        complete({"rounds": 3}, "keywords.toml")
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (3, "got 3; set network to one that has as many: a network file with 3 outputs"),
+        (20, "as many: characters-conv-20, characters-wide-20, a network file with 20 outputs"),
+    ],
+)
+def test_ways_that_the_network_has_no_outputs_for_say_what_to_do(ways: int, told: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        complete({"app": "characters", "ways": ways}, "study")
+
+    assert "ways: expected 5, the outputs of network characters" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_network_file_of_as_many_outputs_is_taken_for_other_ways(tmp_path: Path) -> None:
+    text = network_to_toml(named_network("characters-mcu")).replace("outputs = 5", "outputs = 3")
+    (tmp_path / "three.toml").write_text(text)
+    values = {"app": "characters", "ways": 3, "network": str(tmp_path / "three.toml")}
+
+    assert load_study_network(complete(values, "study")).outputs == 3
+
+
+def test_without_a_terminal_each_validation_score_is_a_line(tmp_path: Path) -> None:
+    done = tinyfleet(*SMALL, "--out", "run", cwd=tmp_path)
+    silent = tinyfleet(*SMALL, "--out", "silent", "--json", cwd=tmp_path)
+    lines = done.stderr.splitlines()
+
+    assert [line.split("  loss")[0] for line in lines] == [f"round {n} of 6" for n in range(1, 7)]
+    assert all("  validation " in line for line in lines)
+    assert silent.stderr == ""
+
+
+STOPPED = """
+import signal, sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "tinyfleet.simulations.run":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Stop())
+from tinyfleet.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["simulate", "--resume", "run"], "go on with: tinyfleet simulate --resume run"),
+        (["simulate", "sine", "--out", "run"], "nothing is kept"),
+    ],
+    ids=["resume", "start"],
+)
+def test_an_interrupt_before_anything_runs_is_one_line(
+    tmp_path: Path, arguments: list[str], advice: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 130
+    assert done.stderr == f"tinyfleet: interrupted; {advice}\n"
 
 
 def test_a_run_that_learned_nothing_is_no_success(tmp_path: Path) -> None:

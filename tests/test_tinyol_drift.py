@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 from needed import go_without
 
-from tinyfleet.messages import Floats
+from tinyfleet.messages import Floats, Training
 from tinyfleet.simulations.datasets.keywords import find_keywords
-from tinyfleet.simulations.datasets.presence import find_presence
+from tinyfleet.simulations.datasets.presence import find_presence, only
 from tinyfleet.simulations.tasks.drift import Drift
 from tinyfleet.simulations.tasks.noise import WhiteNoise
+from tinyfleet.simulations.tasks.presence import Presence, PresenceEpisodes
 from tinyfleet.simulations.tasks.presence_features import features
 from tinyfleet.simulations.tasks.split import Part
 from tinyfleet.simulations.tinyol.drift_watch import DriftWatch
 from tinyfleet.simulations.tinyol.keywords import keywords_problems
-from tinyfleet.simulations.tinyol.presence import presence_problems
+from tinyfleet.simulations.tinyol.presence import HELD, MET, presence_problems, weeks_apart
 from tinyfleet.simulations.tinyol.problems import Problems
 from tinyfleet.simulations.tinyol.settings import RECIPES, problems
 from tinyfleet.simulations.tinyol.sine import adapt
 from tinyfleet.simulations.tinyol.trial import Trial, judged
-from tinyfleet.simulations.tinyol.watching import noticed
+from tinyfleet.simulations.tinyol.watching import losses, noticed
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +52,9 @@ def check_apart(found: Problems) -> None:
 def test_nothing_that_is_judged_was_known_or_met(app: str) -> None:
     found = problems(app, "validation", 1, 4, os.environ)
 
-    if app == "presence":  # its calm weeks are other rooms', which a model may know
-        for met, held in zip(rows(found.met.x), rows(found.held.x), strict=True):
-            assert not met & held
-    else:
-        check_apart(found)
+    check_apart(found)
+    for met, held in zip(rows(found.met.x), rows(found.held.x), strict=True):
+        assert not met & held
 
 
 @pytest.mark.usefixtures("real_data")
@@ -91,6 +90,21 @@ def test_a_presence_model_does_not_know_its_device_s_room() -> None:
         known, met = (next(rows(x[device : device + 1])) for x in (posed.known.x, posed.met.x))
         assert met <= here
         assert not known & here
+
+
+@pytest.mark.usefixtures("real_data")
+def test_a_presence_model_knows_its_calm_room_by_earlier_weeks() -> None:
+    found, devices = find_presence(None, os.environ), 16
+    elsewhere = Presence(only(found, np.arange(5), "five"), "train", 1, PresenceEpisodes(MET, HELD))
+
+    calm, earlier = weeks_apart(elsewhere, devices)
+
+    judged_on = elsewhere.chosen(calm, 0)
+    for rows_there, weeks in zip(judged_on, earlier, strict=True):
+        known = elsewhere.chosen(weeks, 0)[:, : 2 * MET]
+        same = elsewhere.rows.room[known[:, 0]] == elsewhere.rows.room[rows_there[0]]
+        assert 3 <= same.sum() <= 4  # of 16 weeks in five rooms
+        assert known[same].max() < rows_there.min()
 
 
 @pytest.mark.usefixtures("real_data")
@@ -149,3 +163,20 @@ def test_delays_and_false_alarms_are_counted() -> None:
     assert found.found.tolist() == [True, False, False]
     assert found.delay.tolist() == [2, 10, 10]
     assert found.false_alarms.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.usefixtures("real_data")
+def test_watched_streams_are_as_long_for_all_and_differ_in_their_drift_alone() -> None:
+    posed = problems("characters", "validation", 1, 4, os.environ)
+    trial = Trial(posed, replace(RECIPES["characters"], training=Training(0.003, 1, 10, "adam")), 1)
+    samples = posed.met.y.shape[1] + posed.held.y.shape[1]
+    half = samples // 2
+
+    drifted, calm = losses(trial, drifts=True), losses(trial, drifts=False)
+
+    for one, other in ((drifted.stays, calm.stays), (drifted.learns, calm.learns)):
+        assert one.shape == other.shape == (4, samples)
+        assert one[:, :half].tobytes() == other[:, :half].tobytes()
+        assert (one[:, half:] != other[:, half:]).any(axis=1).all()
+    for device in calm.stays:
+        assert len(set(device.tolist())) == samples  # no sample comes twice

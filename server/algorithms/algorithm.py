@@ -1,8 +1,9 @@
 """What an algorithm is: what devices are asked, and what the server makes of their answers."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from tinyfleet.encoding import Encoding
 from tinyfleet.errors import TrainingError
@@ -91,6 +92,9 @@ class Algorithm:
         personal: how a new device makes the result its own: it fine-tunes the "whole" network,
             its "local" layers alone, or the whole, "pulled" by `training.proximal` towards what it
             received.
+
+    Raises:
+        TrainingError: a field is not of its kind.
     """
 
     name: str
@@ -99,16 +103,56 @@ class Algorithm:
     reads: tuple[str, ...] = ()
     personal: Personal = "whole"
 
+    def __post_init__(self) -> None:
+        for name, expected, good in (
+            ("name", "a name", isinstance(self.name, str)),
+            ("ask", "a function of the knobs", callable(self.ask)),
+            ("step", "a function of the knobs", callable(self.step)),
+            ("reads", "names of knobs, in a tuple", isinstance(self.reads, tuple)),
+        ):
+            if not good:
+                raise TrainingError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        _check_choices(self)
+
 
 def build(algorithm: Algorithm, knobs: Knobs) -> "MetaStrategy":
     """Return `algorithm` as a Flower strategy.
 
     Raises:
-        TrainingError: a knob is out of its range, or does not fit the algorithm.
+        TrainingError: a knob is out of its range, or does not fit the algorithm; or the algorithm's
+            functions return something else than settings and a step.
     """
     from tinyfleet.server.strategy import MetaStrategy  # Flower takes a second to load
 
-    return MetaStrategy(algorithm.ask(knobs), algorithm.step(knobs))
+    asked, step = algorithm.ask(knobs), algorithm.step(knobs)
+    _check_returned("ask", asked, Settings)
+    _check_returned("step", step, MetaStep)
+    _check_choices(asked)
+    _check_choices(step)
+    if not callable(step.step):
+        raise TrainingError(
+            f"step: MetaStep expects a function of the round, got {step.step!r}; "
+            "give knobs.schedule()"
+        )
+    if not math.isfinite(step.step(knobs.first_round)):
+        raise TrainingError("step: MetaStep expects finite steps; mend the schedule")
+    return MetaStrategy(asked, step)
+
+
+def _check_returned(name: str, found: object, kind: type) -> None:
+    if not isinstance(found, kind):
+        raise TrainingError(
+            f"{name}: expected it to return {kind.__name__}, got {type(found).__name__}; "
+            "an Algorithm takes its name, ask and step, in this order"
+        )
+
+
+def _check_choices(one: Algorithm | Settings | MetaStep) -> None:
+    """Raise `TrainingError` unless fields of a few values have one of them."""
+    for f in fields(one):
+        options, value = get_args(f.type), getattr(one, f.name)
+        if get_origin(f.type) is Literal and value not in options:
+            raise TrainingError(f"{f.name}: expected one of {', '.join(options)}, got {value!r}")
 
 
 def check_online(name: str, training: Training) -> None:

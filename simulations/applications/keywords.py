@@ -3,25 +3,22 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinyfleet.simulations.applications.application import Application, Parts
 from tinyfleet.simulations.evaluation import accuracy
 from tinyfleet.simulations.study import Study
 
-if TYPE_CHECKING:
-    from tinyfleet.simulations.datasets.keywords import KeywordTakes
+QUERY_SHOTS = 4  # what 16 shots leave of the 20 takes that a household has of a keyword
+"""Takes of a keyword that a held-out device is judged on, fewer where its part has fewer."""
 
 
 def _parts(study: Study) -> Parts:
     from tinyfleet.simulations.datasets.keywords import find_keywords
-    from tinyfleet.simulations.tasks.keywords import KeywordEpisodes, keywords_family
+    from tinyfleet.simulations.tasks.keywords import KeywordEpisodes, Keywords, keywords_family
     from tinyfleet.simulations.tasks.noise import Room, WhiteNoise
 
     takes = find_keywords(Path(study.data) if study.data else None, os.environ, download=True)
     unseen = find_keywords(Path(study.test_data), os.environ) if study.test_data else None
-    other = unseen or takes
-    held_out = max(1, *study.shots)
     train = KeywordEpisodes(
         ways=study.ways,
         shots=study.support,
@@ -34,30 +31,23 @@ def _parts(study: Study) -> Parts:
     )
     judged = KeywordEpisodes(
         ways=study.ways,
-        shots=held_out,
-        query_shots=_query_shots(takes, study, held_out),
+        shots=max(1, *study.shots),
+        query_shots=1,
         speakers=study.speakers,
         across=study.across,
     )
-    tested = replace(judged, query_shots=_query_shots(other, study, held_out))
+
+    def with_query(held_out: Keywords) -> Keywords:
+        most = held_out.most_query(QUERY_SHOTS)
+        return replace(held_out, episodes=replace(judged, query_shots=most))
+
+    tested = unseen or takes
     return Parts(
         keywords_family(takes, "train", study.seed, train, unseen=unseen),
-        keywords_family(takes, "validation", study.seed, judged, unseen=unseen),
-        keywords_family(other, "test", study.seed, tested, whole=unseen is not None),
+        with_query(keywords_family(takes, "validation", study.seed, judged, unseen=unseen)),
+        with_query(keywords_family(tested, "test", study.seed, judged, whole=unseen is not None)),
     )
 
-
-def _query_shots(takes: "KeywordTakes", study: Study, shots: int) -> int:
-    """Return how many takes of a keyword are left to judge by, at most 4; 1 when there are none."""
-    if study.across:
-        return QUERY_SHOTS  # other people's
-    said: dict[tuple[int, int], int] = {}
-    for pair in zip(takes.speaker.tolist(), takes.keyword.tolist(), strict=True):
-        said[pair] = said.get(pair, 0) + 1
-    return max(1, min(QUERY_SHOTS, max(said.values()) * study.speakers - shots))
-
-
-QUERY_SHOTS = 4  # what 16 shots leave of the 20 takes that a household has of a keyword
 
 _ONLINE = {"training": {"rate": 0.01}, "step": 1.0, "step_end": 0.0}
 _BATCHES = {"rate": 0.05, "batch": 8}

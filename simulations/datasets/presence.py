@@ -144,9 +144,13 @@ def load_presence(path: Path) -> PresenceRows:
 
 
 def _check_whole(path: Path, name: str, values: NDArray[Any], most: int) -> None:
-    whole = values.dtype.kind in "iub"
-    if not whole or (len(values) and not 0 <= int(values.min()) <= int(values.max()) <= most):
-        raise DatasetError(f"{path}: {name}: expected whole numbers of 0 to {most}")
+    if values.dtype.kind not in "iub":
+        got = f"{values.dtype}"
+    elif len(values) and not 0 <= int(values.min()) <= int(values.max()) <= most:
+        got = f"{values.min()} to {values.max()}"
+    else:
+        return
+    raise DatasetError(f"{path}: {name}: expected whole numbers of 0 to {most}, got {got}")
 
 
 def only(rows: PresenceRows, rooms: NDArray[np.int64], source: str) -> PresenceRows:

@@ -18,6 +18,7 @@ from tinyfleet.errors import DatasetError
 from tinyfleet.mfcc import COEFFICIENTS, FRAMES
 from tinyfleet.task import Floats, check_finite
 
+_LARGEST = float(np.finfo(np.float32).max)
 _ARRAYS = ("features", "keyword", "keyword_names", "speaker", "mfcc_scale", "mfcc_zero_point")
 
 
@@ -44,12 +45,7 @@ class KeywordTakes:
     source: str
 
     def __post_init__(self) -> None:
-        shape, type_ = self.features.shape, self.features.dtype
-        if shape[1:] != (FRAMES, COEFFICIENTS) or not len(self) or type_ != np.float32:
-            raise DatasetError(
-                f"{self.source}: features: expected float32 of shape (takes, {FRAMES}, "
-                f"{COEFFICIENTS}), got {type_} of {shape}"
-            )
+        _check_takes(self.source, self.features, np.float32)
         check_finite(f"{self.source}: features", self.features)
         for name, values, most in (
             ("keyword", self.keyword, len(self.names) - 1),
@@ -102,8 +98,7 @@ def load_pack(path: Path, source: str = "") -> KeywordTakes:
             held = ", ".join(sorted(arrays)) or "none of its arrays"
             raise DatasetError(f"{path}: expected a pack of keywords with `{name}`, got {held}")
     codes = arrays["features"]
-    if codes.dtype != np.int8:
-        raise DatasetError(f"{path}: features: expected codes as int8, got {codes.dtype}")
+    _check_takes(f"{path}", codes, np.int8)
     scale, zero = _number(path, arrays, "mfcc_scale"), _number(path, arrays, "mfcc_zero_point")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         features = (codes.astype(np.float32) - np.float32(zero)) * np.float32(scale)
@@ -127,4 +122,18 @@ def _number(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> float:
     array = arrays[name]
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise DatasetError(f"{path}: {name}: expected one number, got {array.dtype} {array.shape}")
-    return float(array.ravel()[0])
+    number = float(array.ravel()[0])
+    if not abs(number) <= _LARGEST:
+        raise DatasetError(f"{path}: {name}: expected a finite float32, got {number}")
+    return number
+
+
+def _check_takes(what: str, values: NDArray[Any], expected: type[np.generic]) -> None:
+    shape = values.shape
+    if values.dtype != expected or shape[1:] != (FRAMES, COEFFICIENTS):
+        raise DatasetError(
+            f"{what}: features: expected {expected.__name__} of shape (takes, {FRAMES}, "
+            f"{COEFFICIENTS}), got {values.dtype} of {shape}"
+        )
+    if not len(values):
+        raise DatasetError(f"{what}: features: expected a take or more, got none")

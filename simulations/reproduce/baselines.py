@@ -7,6 +7,7 @@ from tinyfleet.messages import Floats
 from tinyfleet.simulations import baselines
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.baselines import ByShots
+from tinyfleet.simulations.comparison import plural
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.pretraining import PRETRAINING, Pretraining, pretrained
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
@@ -15,14 +16,25 @@ from tinyfleet.simulations.reproduce.work import Ran, Work
 from tinyfleet.simulations.study import study_to_dict
 
 NAME, SHOTS = "baselines", (1, 8)
-NOTES = """
-All on the first 300 of Table 4's test tasks, with passes and rate of fine-tuning chosen on
-validation tasks, from more of them for the baselines. Every algorithm has 600 rounds of 16
-devices, fewer than Table 4's TinyReptile, whose result the last baseline takes; an algorithm's
-network and settings are those of its application. *Cold start* fine-tunes random weights, *local
-only* learns alone from random weights for as long as 128 passes, *transfer* fine-tunes a network
-that was trained conventionally on all training classes, *nearest neighbours* asks its frozen
-features, and *last layer only* freezes all others of TinyReptile's result.
+
+
+def _several(numbers: Sequence[float]) -> str:
+    *most, last = (f"{number:g}" for number in numbers)
+    return f"{', '.join(most)} and {last}"
+
+
+NOTES = f"""
+Intervals are over the first 300 test devices of Table 4, the same for all rows of an application;
+passes and rate of fine-tuning are chosen on 64 validation devices. Every algorithm has 600 rounds
+of 16 devices, fewer than Table 4's TinyReptile of characters; an algorithm's network and settings
+are those of its application. *Cold start* fine-tunes random weights, *local only* learns alone from
+random weights, *transfer* fine-tunes a network that was trained conventionally, *nearest
+neighbours* asks its frozen features, and *last layer only* freezes all others of Table 4's result.
+These choose from the rates {_several(baselines.RATES)} besides the study's and from 1, 2, 4 or 8
+passes, local only also from {_several(baselines.LONG)}, and neighbours from
+{_several(baselines.NEIGHBOURS)}. *Conventionally* is {PRETRAINING.epochs} times through what
+{PRETRAINING.devices} training devices have, pooled, with {PRETRAINING.training.optimizer} at
+{PRETRAINING.training.rate:g} in batches of {PRETRAINING.training.batch}.
 """
 
 ALGORITHMS = (
@@ -68,7 +80,7 @@ def cells(work: Work) -> Sequence[Cell]:
         rows |= _measured(work, app, ran)
         for row, scores in rows.items():
             for shots in SHOTS:
-                place = NAME, f"{app}, {row}", f"{shots} shot{'s' if shots > 1 else ''}"
+                place = NAME, f"{app}, {row}", plural(shots, "shot")
                 found.append(cell_of(place, scores[shots], unit="%"))
     return found
 

@@ -145,6 +145,7 @@ class Table:
         notes: what a reader must know: settings, what is not comparable and why.
         figures: draws it, where it is drawn.
         needs: applications whose data it cannot do without.
+        beside: what stands beside ours, where it is not what a paper has published.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Table:
     notes: str = ""
     figures: "Callable[[Work], Sequence[Figure]] | None" = None
     needs: tuple[str, ...] = ()
+    beside: str = "published"
 
     @property
     def command(self) -> str:

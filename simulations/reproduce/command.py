@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from tinyfleet.simulations.reproduce.tables import NAMES, tables
 
 if TYPE_CHECKING:
     from tinyfleet.simulations.reproduce.cells import Table
-    from tinyfleet.simulations.reproduce.work import Hear
+    from tinyfleet.simulations.reproduce.work import Hear, Made
 
+SEED = 1
 FULL, QUICK = Path("runs/reproduce"), Path("runs/reproduce-quick")
 PAGE = Path("docs/reproduce.md")
 
@@ -43,7 +43,9 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="Make every study tiny; minutes instead of hours.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Seed of everything that is drawn.", min=0, max=2_000_000_000)
+    ] = 1,
     workers: Annotated[
         int | None, typer.Option(help="Threads; all cores when not given.", min=1)
     ] = None,
@@ -57,42 +59,62 @@ def reproduce(
 
     Example: tinyfleet reproduce --only table-4
     """
-    from tinyfleet.simulations.comparison import plural
     from tinyfleet.simulations.journal import to_json
     from tinyfleet.simulations.reproduce.page import write_page
-    from tinyfleet.simulations.reproduce.work import Work
+    from tinyfleet.simulations.reproduce.work import Work, find_data
 
     wanted = tables(tuple(only) if only else NAMES)
     folder = out or (QUICK if quick else FULL)
     whole = PAGE.parent.is_dir() and not (quick or only or out)
     path = page or (PAGE if whole else folder / "reproduce.md")
-    _ready(folder, "--out")
-    _ready(path.parent, "--page")
+    _check_folder(folder, "--out")
+    _check_folder(path.parent, "--page")
     if path.is_dir():
         raise StudyError(f"--page {path}: expected a file, got a folder")
     began = time.monotonic()
     with interruptible("the same command goes on"):
         needed = any(published.CHARACTERS in table.needs for table in wanted.values())
-        missing = Work(folder).keep_data(os.environ, download=needed)
+        found, missing = find_data(os.environ, download=needed)
         left_out = _left_out(wanted, missing, only)
         makeable = {name: table for name, table in wanted.items() if name not in left_out}
+        for one in (folder, path.parent):
+            one.mkdir(parents=True, exist_ok=True)
         made = {}
         with _progress(len(makeable)) as hear:
             work = Work(folder, quick, seed, workers, hear)
+            work.keep_data(found)
             for name, table in makeable.items():
                 hear(name, 0, 0)
-                cells = table.cells(work)
-                made[name] = (table, cells, table.figures(work) if table.figures else ())
-        command = shlex.join(["tinyfleet", *sys.argv[1:]])
-        write_page(path, made, left_out, command=command, work=work)
-    cells = [cell for _, found, _ in made.values() for cell in found]
+                made[name] = work.make(table)
+        write_page(path, made, left_out, command=_command(only, quick, seed), work=work)
     if as_json:
+        cells = [cell for one in made.values() for cell in one.cells]
         told = [{**asdict(cell), "difference": cell.difference} for cell in cells]
         seconds = round(time.monotonic() - began, 1)
         what = {"cells": told, "left_out": left_out, "page": str(path), "seconds": seconds}
         typer.echo(to_json(what))
-        return
-    typer.echo(f"{len(cells)} cells of {plural(len(made), 'table')}: {path.resolve()}")
+    else:
+        _say(made, path, shown=bool(only))
+
+
+def _command(only: list[str] | None, quick: bool, seed: int) -> str:
+    """Return the command that makes the same page, whoever runs it and wherever."""
+    words = ["tinyfleet", "reproduce"]
+    words += [word for name in only or () for word in ("--only", name)]
+    words += ["--quick"] if quick else []
+    words += ["--seed", str(seed)] if seed != SEED else []
+    return shlex.join(words)
+
+
+def _say(made: Mapping[str, "Made"], path: Path, *, shown: bool) -> None:
+    """Print how much was made and where it is, and the tables themselves where they are asked."""
+    from tinyfleet.simulations.comparison import plural
+    from tinyfleet.simulations.reproduce.terminal import terminal_table
+
+    for one in made.values() if shown else ():
+        Console().print(terminal_table(one))
+    count = sum(len(one.cells) for one in made.values())
+    typer.echo(f"{plural(count, 'cell')} of {plural(len(made), 'table')}: {path.resolve()}")
 
 
 def _left_out(
@@ -104,7 +126,7 @@ def _left_out(
         StudyError: a table that was asked for by its name cannot be made.
     """
     lacking = {
-        name: [missing[app] for app in table.needs if app in missing]
+        name: list(dict.fromkeys(missing[app] for app in table.needs if app in missing))
         for name, table in wanted.items()
     }
     left = {name: reasons for name, reasons in lacking.items() if reasons}
@@ -118,15 +140,16 @@ def _left_out(
     return left
 
 
-def _ready(folder: Path, option: str) -> None:
-    """Make `folder`, before anything is computed in vain.
+def _check_folder(folder: Path, option: str) -> None:
+    """Refuse what is no folder and cannot become one; nothing is made yet.
 
     Raises:
         StudyError: it is none that can be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = None if os.access(folder, os.W_OK) else "one that cannot"
+        there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+        writable = os.access(there, os.W_OK | os.X_OK)
+        found = "a file" if not there.is_dir() else None if writable else "one that cannot"
     except OSError as error:
         found = error.strerror
     if found:
@@ -137,7 +160,7 @@ def _ready(folder: Path, option: str) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator["Hear"]:
-    """Yield what draws a bar of tables and one of what is being made, or writes a line a table."""
+    """Yield what draws a bar of tables and one of what is being made, or writes a line for each."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -149,15 +172,18 @@ def _progress(total: int) -> Iterator["Hear"]:
     ) as progress:
         whole = progress.add_task("tables", total=total, completed=-1)
         part = progress.add_task("", total=None)
-        began, number = time.monotonic(), count(1)
+        began, number, said = time.monotonic(), count(1), ""
 
         def hear(what: str, done: int, of: int) -> None:
+            nonlocal said
             if not of:
                 progress.advance(whole)
                 progress.update(whole, description=what)
-                if not console.is_terminal:
-                    minutes = (time.monotonic() - began) / 60
-                    typer.echo(f"{minutes:.1f} min: {what}, {next(number)} of {total}", err=True)
+            if what != said and not console.is_terminal:
+                minutes = (time.monotonic() - began) / 60
+                place = "" if of else f", {next(number)} of {total}"
+                typer.echo(f"{minutes:.1f} min: {what}{place}", err=True)
+            said = what
             progress.update(part, description=what, completed=done, total=of or None)
 
         yield hear

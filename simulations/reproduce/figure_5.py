@@ -14,7 +14,9 @@ The network 1-32-32-1 learns a sin(b x + c) with a = 2.78, b = 1.57, c = 3.78 fr
 then its last layer meets a = 2.88, b = 1.47, c = 4.16, one random point and one SGD step after
 the other, 6,000 of them. Mean and interval are over 64 networks with first weights, points and
 streams of their own; the paper shows one, and does not say its samples. The rate, 0.005, was
-found on another pair of sines.
+found on another pair of sines. A model is made by 400 passes of Adam at 0.002 in batches of 16; the
+mean and variance that its features are standardised by count for 1,000 samples. Errors are those at
+200 evenly spaced points.
 """
 
 BEFORE, AFTER = 0.934, 0.078

@@ -36,10 +36,12 @@ RATES, STEPS, MARGINS = (0.01, 0.03, 0.1), (4, 16, 64), (0.25, 0.5, 1.0)
 NOTES = f"""
 Each of six rooms held out in turn, as in the table of presence: TinyReptile's result is fine-tuned
 by gradient descent on {ABSENT} samples without and {PRESENT} with somebody, with plain
-cross-entropy, with samples weighted so that both classes weigh the same, and with the margin.
-Rate, steps and C are chosen on each fold's validation room. Balanced accuracy in percent, the mean
-over rooms; intervals are over rooms. The last rows are the margin's gain in each room's mean, so
-their intervals are paired. The margin stays out of the product unless it gains clearly over both.
+cross-entropy, with samples weighted so that both classes weigh the same, and with the margin. Rate,
+steps and C are chosen on each fold's validation room from {", ".join(map(str, RATES))}, from
+{", ".join(map(str, STEPS))} and from {", ".join(map(str, MARGINS))}. Balanced accuracy in percent,
+the mean over six rooms of {DEVICES} test devices each; intervals are over the six rooms. The last
+rows are the margin's gain in each room's mean, so their intervals are paired. The margin stays out
+of the product unless it gains clearly over both.
 """
 
 

@@ -22,6 +22,7 @@ from tinyfleet.simulations.costs import (
 )
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.reproduce.cells import NOT_PUBLISHED, Cell, cell_of
+from tinyfleet.simulations.study import Study
 
 BATCH, KB = 8, 1000.0
 COUNTED = "communication cost, places and headers counted"
@@ -40,11 +41,12 @@ NO_BATCH = "our firmware learns one sample at a time: the batch is counted, not 
 NOTES = """
 One device, one round. *Their size*: as many parameters as theirs. Their layers are not published,
 so what training takes cannot be worked out; what travels can, and the memory of their formula, 4
-bytes a parameter and the activations of a batch. *Our networks*: with the samples of our study,
-float32 both ways. The memory beside the published one is by their formula, too; *kernel memory*
-is what ours needs. Energy is above idle. Reptile takes batches of 8 and asks N devices a round:
-figures are of one of them. *Wire version 1* is what boards exchange today: all weights down, and
-a u32 place with every entry of a share.
+bytes a parameter and the activations of a batch. *Our networks*: with the samples of our study
+(Table 4's TinyReptile, Table 5's TinyMetaFed), float32 both ways. All is counted or computed and
+nothing is sampled, so there is no interval. The memory beside the published one is by their
+formula, too; *kernel memory* is what ours needs. Energy is above idle. Reptile takes batches of 8
+and asks N devices a round: figures are of one of them. *Wire version 1* is what boards exchange
+today: all weights down, and a u32 place with every entry of a share.
 """
 
 
@@ -78,7 +80,6 @@ class Rounds:
         parameters: of their network.
         activations: bytes of its activations, A, derived from their memory.
         shared: part of the network that travels in TinyMetaFed, |g| / |phi|, derived.
-        layers: about how many layers it has; a scale each is all that depends on it.
         small: our network that a microcontroller trains; "" where ours is one.
         methods: its rows.
     """
@@ -95,9 +96,10 @@ class Rounds:
 
 def cells_of(rounds: Rounds) -> Sequence[Cell]:
     """Return every figure of the table at their size, and for our networks."""
-    network = complete({"app": rounds.app}, rounds.table).network
     found: list[Cell] = []
     for method in rounds.methods:
+        study = complete({"app": rounds.app, "strategy": method.strategy}, rounds.table)
+        network = study.network if method.share is not None else _plain(rounds).network
         found += _their_size(rounds, method)
         found += _ours(rounds, method, network, rounds.machine)
         if rounds.small and method.batch == 1:  # a board learns one sample at a time
@@ -131,9 +133,8 @@ def _their_size(rounds: Rounds, method: Method) -> Iterator[Cell]:
 def _ours(rounds: Rounds, method: Method, name: str, machine: Machine) -> Iterator[Cell]:
     network = named_network(name)
     study = complete({"app": rounds.app, "strategy": method.strategy}, rounds.table)
-    plain = complete({"app": rounds.app, "strategy": "tinyreptile"}, rounds.table)
     rows = find_application(rounds.app).rows_per_shot(study)
-    samples = Samples(rows * plain.support)
+    samples = Samples(rows * _plain(rounds).support)
     asked = Assignment(1, network.init(0), Training(rate=0.01, batch=method.batch))
     if method.share is not None:
         asked = replace(asked, local=_local(network.parts, study.local), share=method.share)
@@ -171,6 +172,10 @@ def _ours(rounds: Rounds, method: Method, name: str, machine: Machine) -> Iterat
         for name, size in (("received", today.down), ("sent", today.up)):
             column = f"bytes {name}, wire version 1", "B"
             yield _cell(rounds, row, column, float(size), None, NOT_PUBLISHED)
+
+
+def _plain(rounds: Rounds) -> Study:
+    return complete({"app": rounds.app, "strategy": "tinyreptile"}, rounds.table)
 
 
 def _local(parts: Iterable[str], named: tuple[str, ...]) -> tuple[str, ...]:

@@ -84,6 +84,6 @@ def within_budget(
     name = f"{app}-{method.lower()}-curve"
     asked = {"app": app, "strategy": strategy, "evaluations": 160, "shots": [8], **values}
     probe = {"rounds": 1, "evaluations": 1, "tasks": 2, "validation_tasks": 2, "passes": []}
-    first = work.study(f"{name}-probe", {**asked, **probe, "rates": []})
+    first = work.study(f"{name}-probe", {**asked, **probe, "rates": []}, probe=True)
     each = int(first.rounds[0]["parameters_communicated"])
     return work.study(name, {**asked, "rounds": max(1, int(BUDGET[app] * 1e6 / each))})

@@ -29,6 +29,7 @@ NAMES = (
     "stragglers",
     "step-sizes",
     "distillation",
+    "server-optimizer",
 )
 """In the order in which they are made and shown: the papers' first, ours after them."""
 

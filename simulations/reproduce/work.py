@@ -10,8 +10,8 @@ changes figures, take a new folder.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from tinyfleet.simulations import journal, published, run
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
 from tinyfleet.simulations.defaults import complete
 from tinyfleet.simulations.evaluation import Estimate
+from tinyfleet.simulations.reproduce.cells import Cell, Figure, Table
 from tinyfleet.simulations.study import Study, study_to_dict
 from tinyfleet.weights import load_weights
 
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 SCORES = ("accuracy", "balanced_accuracy", "mse_by_shots")
 """Where a result keeps its scores by shots, one of these."""
+
+DIGITS = "scikit-learn"
+"""How the source of digits begins, which are no substitute for Omniglot in published tables."""
 
 DATA = "data.json"
 """Where a folder says which data its results are of."""
@@ -122,6 +126,23 @@ class Ran:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A table that has been made.
+
+    Attributes:
+        table: which.
+        cells: its cells.
+        figures: its drawings.
+        ran: the studies that it asked for, by name.
+    """
+
+    table: Table
+    cells: Sequence[Cell]
+    figures: Sequence[Figure] = ()
+    ran: Mapping[str, Ran] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Work:
     """One run of the reproduction.
 
@@ -131,7 +152,7 @@ class Work:
         seed: seed of all studies.
         workers: threads; None for one per core.
         hear: told of progress.
-        ran: studies that tables have asked for so far, by name.
+        ran: studies that have been asked for so far, by name.
     """
 
     folder: Path
@@ -145,19 +166,18 @@ class Work:
         """Return what this run takes: all of it, or the quick part."""
         return quick if self.quick else full
 
-    def keep_data(self, environ: Mapping[str, str], *, download: bool = False) -> dict[str, str]:
-        """Note which data the results of this folder are of, and return what is missing and why.
+    def keep_data(self, now: Mapping[str, str]) -> None:
+        """Note which data the results of this folder are of.
 
         Args:
-            environ: `TINYFLEET_DATA` in it names the folder of the data.
-            download: whether Omniglot may be fetched.
+            now: fingerprints of the data that are here, by application, as `find_data` has them.
 
         Raises:
-            StudyError: they are of other data, or the folder cannot be written.
+            StudyError: the results are of other data.
+            FleetError: the folder cannot be written.
         """
         path = self.folder / DATA
         noted = journal.read_json(path) if path.exists() else {}
-        now, missing = _data(environ, download)
         for name in noted.keys() & now.keys():
             if noted[name] != now[name]:
                 raise StudyError(
@@ -166,17 +186,24 @@ class Work:
                 )
         if noted.keys() < {**noted, **now}.keys():
             write_atomically(path, journal.to_json({**now, **noted}))
-        return missing
 
-    def study(self, name: str, values: Mapping[str, Any]) -> Ran:
+    def make(self, table: Table) -> Made:
+        """Return the cells and drawings of a table, and the studies that it asked for."""
+        asking = replace(self, ran={})
+        cells = table.cells(asking)
+        return Made(table, cells, table.figures(asking) if table.figures else (), asking.ran)
+
+    def study(self, name: str, values: Mapping[str, Any], *, probe: bool = False) -> Ran:
         """Run the study that `values` describe, or go on with it, or return what is there.
 
         Args:
             name: part of the name of its folder.
             values: as in a study file; `app` at least, all others have defaults.
+            probe: whether it only finds out how another is to be, and no table shows it.
 
         Raises:
             FleetError: the values make no study, or its data are missing.
+            StudyError: what is there was made of scikit-learn's digits, not of Omniglot.
         """
         study = self.planned(values, name)
         key = _key(study_to_dict(study))
@@ -190,8 +217,13 @@ class Work:
                 run.resume(folder, machine, listen)
             else:
                 run.start(study, folder, f"tinyfleet reproduce: {name}", machine, listen)
-        self.ran[name] = Ran(study, folder, journal.read_json(folder / journal.RESULT), machine)
-        return self.ran[name]
+        source = journal.read_json(folder / journal.RUN)["data"]["train"]
+        if source.startswith(DIGITS):
+            raise StudyError(f"{folder}: expected a run on Omniglot, got {source}; delete it")
+        ran = Ran(study, folder, journal.read_json(folder / journal.RESULT), machine)
+        if not probe:
+            self.ran[name] = ran
+        return ran
 
     def planned(self, values: Mapping[str, Any], name: str) -> Study:
         """Return the study that `values` describe, small where this run is quick."""
@@ -211,6 +243,9 @@ class Work:
             name: part of the name of its file.
             inputs: all that decides the value, as JSON values.
             compute: makes it.
+
+        Raises:
+            StudyError: what is kept is damaged.
         """
         key = _key({**inputs, "seed": self.seed, "quick": self.quick})
         path = self.folder / "values" / f"{name}-{key}.json"
@@ -219,12 +254,22 @@ class Work:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, journal.to_json(compute()).encode())
             self.hear(name, 1, 1)
-        found: T = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found: T = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StudyError(f"{path}: expected JSON: {error}; delete it") from None
         return found
 
 
-def _data(environ: Mapping[str, str], download: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the fingerprints of the data that are here, and why others are not, by application."""
+def find_data(
+    environ: Mapping[str, str], *, download: bool = False
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the fingerprints of the data that are here, and why others are not, by application.
+
+    Args:
+        environ: `TINYFLEET_DATA` in it names the folder of the data.
+        download: whether Omniglot may be fetched.
+    """
     from tinyfleet.simulations.datasets.characters import find_characters
     from tinyfleet.simulations.datasets.keywords import find_keywords
     from tinyfleet.simulations.datasets.presence import find_presence
@@ -240,7 +285,7 @@ def _data(environ: Mapping[str, str], download: bool) -> tuple[dict[str, str], d
         except DatasetError as error:
             missing[name] = str(error)
             continue
-        if data.source.startswith("scikit-learn"):  # digits are no substitute for published tables
+        if data.source.startswith(DIGITS):
             missing[name] = f"{name}: expected Omniglot, got {data.source}"
         else:
             found[name] = data.fingerprint

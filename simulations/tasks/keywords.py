@@ -107,7 +107,12 @@ class Keywords:
     @cached_property
     def _table(self) -> TakeTable:
         e = self.episodes
-        return TakeTable(self.takes, e.ways, e.shots, e.query_shots, e.speakers, e.across)
+        keys = ("support" if self.part == "train" else "shots"), "query"  # as a study has them
+        return TakeTable(self.takes, e.ways, e.shots, e.query_shots, e.speakers, e.across, keys)
+
+    def most_query(self, bound: int) -> int:
+        """Return how many query takes of a keyword there are beside the shots, at most `bound`."""
+        return self._table.most_query(bound)
 
     def people(self, devices: Numbers) -> Numbers:
         """Return each device's speakers, as they are numbered in the takes, `(n, speakers)`.
@@ -261,8 +266,12 @@ def split_part(numbers: Numbers, part: Part, what: int) -> Numbers:
 def _apart(
     takes: KeywordTakes, chosen: NDArray[np.bool_], unseen: KeywordTakes
 ) -> tuple[NDArray[np.bool_], str]:
-    """Leave out keywords and speakers of recordings that `unseen` holds too; say how many."""
+    """Leave out keywords and speakers of recordings that `unseen` holds too; say how many.
+
+    Recordings are the same when every coefficient is.
+    """
     known = {take.tobytes() for take in unseen.features}
+    mine = [np.unique(values[chosen]) for values in (takes.keyword, takes.speaker)]
     shared = np.array([take.tobytes() in known for take in takes.features], np.bool_)
     words, people = np.unique(takes.keyword[shared]), np.unique(takes.speaker[shared])
     left = chosen & ~np.isin(takes.keyword, words) & ~np.isin(takes.speaker, people)
@@ -273,7 +282,8 @@ def _apart(
         )
     if not shared.any():
         return left, " (none left out: the test file holds none of these recordings)"
+    lost = [np.isin(one, out).sum() for one, out in zip(mine, (words, people), strict=True)]
     return left, (
-        f" ({len(words)} keywords and {len(people)} speakers left out: the test file holds takes "
-        "of them)"
+        f" ({lost[0]} keywords and {lost[1]} speakers of this part left out: the test file holds "
+        "takes of them)"
     )

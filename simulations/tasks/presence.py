@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfleet.errors import DatasetError
-from tinyfleet.simulations.datasets.presence import PresenceRows, only, shared_rooms
+from tinyfleet.simulations.datasets.presence import PERIOD, PresenceRows, only, shared_rooms
 from tinyfleet.simulations.draws import Stream, distinct, integers, normals, uniforms
 from tinyfleet.simulations.tasks.family import check_shots, noise_rule
 from tinyfleet.simulations.tasks.presence_features import FEATURES, SENSED, features
@@ -215,6 +215,7 @@ def _moments(rows: PresenceRows, known: NDArray[np.bool_], episodes: PresenceEpi
     for room, name in enumerate(rows.rooms):
         place, found = rows.of(room), 0
         minute = rows.minute[place]
+        _check_span(f"{rows.source}: room {name}", int(minute[-1] - minute[0]) + PERIOD)
         midnights = np.unique(minute // 1440)[1:] * 1440
         for midnight in midnights.tolist():
             ends = place.start + np.searchsorted(
@@ -237,6 +238,15 @@ def _moments(rows: PresenceRows, known: NDArray[np.bool_], episodes: PresenceEpi
     return _Moments(
         np.array(of), np.concatenate(kinds), np.array(firsts), np.array(counts), len(kinds[2])
     )
+
+
+def _check_span(what: str, span: int) -> None:
+    """Raise `DatasetError` unless a room's rows span the two weeks of a device, in minutes."""
+    if span < 2 * WEEK:
+        raise DatasetError(
+            f"{what}: expected rows of 14 days or more, a week to learn from and the week after to "
+            f"be judged on, got {span / 1440:.1f}; measure longer or leave the room out"
+        )
 
 
 def presence_family(

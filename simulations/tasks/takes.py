@@ -28,6 +28,7 @@ class TakeTable:
         speakers: people of a device; of no meaning with `across`.
         across: support and query of a keyword are by different people: those who said it are halved
             for each device.
+        keys: what a user calls `support` and `query`.
 
     Raises:
         DatasetError: no device could be given as many takes.
@@ -39,6 +40,7 @@ class TakeTable:
     query: int
     speakers: int = 1
     across: bool = False
+    keys: tuple[str, str] = ("support", "query")
 
     def __post_init__(self) -> None:
         people, words = self._counts.shape
@@ -53,14 +55,46 @@ class TakeTable:
                 f"{self.takes.source}, got {self.speakers}"
             )
         if not self._suited.any():
-            how = "by two halves of the speakers" if self.across else f"by {self.speakers} speakers"
-            instead = "" if self.across else ", or for across = true in a study file"
-            raise DatasetError(
-                f"keywords.shots: expected {self.support} + {self.query} takes, support and query, "
-                f"of each of {self.ways} keywords {how}; {self.takes.source} has "
-                f"{self._counts.max()} or fewer of a keyword by one speaker; ask for fewer shots"
-                + instead
+            raise DatasetError(self._lack_of_halves() if self.across else self._lack())
+
+    def _lack(self) -> str:
+        """Say what is too much for any speaker, or any household."""
+        if self.speakers == 1:
+            said = np.sort(self._counts, axis=1)[:, -self.ways].max()
+            who = f"one speaker said of each of {self.ways} keywords"
+        else:
+            said = self._counts.min() * self.speakers
+            who = f"any {self.speakers} speakers said of every keyword"
+        key, other = self.keys
+        return (
+            f"keywords.{key}: expected {key} and {other} of at most {said} takes together, what "
+            f"{who}, got {self.support} + {self.query} ({self.takes.source}); ask for "
+            f"{'fewer, or for ' if said > 1 else ''}across = true in a study file"
+        )
+
+    def _lack_of_halves(self) -> str:
+        """Say which of support and query is too much for half of the speakers, or the ways."""
+        early, late = _halves(self._counts)
+        both = int((early > 0).sum())  # the later half is no smaller
+        name, got = "ways", self.ways
+        expected = f"at most {both} keywords, those that two speakers said"
+        if both >= self.ways:
+            least = np.sort(early)[-self.ways]
+            place = int(self.support <= least)
+            name, got = self.keys[place], (self.support, self.query)[place]
+            fit = late[early >= self.support] if place else early
+            most = np.sort(fit)[-self.ways]
+            expected = (
+                f"at most {most} takes of each of {self.ways} keywords by half of the speakers"
             )
+        return (
+            f"keywords.{name}: expected {expected}, got {got} ({self.takes.source}); ask for "
+            "fewer, or give another file"
+        )
+
+    def most_query(self, bound: int) -> int:
+        """Return how many takes of a keyword the query can hold, at most `bound`."""
+        return max(n for n in range(bound + 1) if self._suited_to(n).any())
 
     @cached_property
     def _counts(self) -> Numbers:
@@ -94,27 +128,21 @@ class TakeTable:
 
         With `across` no speaker is first, and all have the same row.
         """
+        return self._suited_to(self.query)
+
+    def _suited_to(self, query: int) -> NDArray[np.bool_]:
+        """Return what `_suited` is with as many takes in the query."""
         counts, people = self._counts, len(self._counts)
         if self.across:
-            enough = self._enough_in_halves()
+            early, late = _halves(counts)
+            enough = (early >= self.support) & (late >= query)
             return np.tile(enough & (enough.sum() >= self.ways), (people, 1))
         if self.speakers == 1:
-            enough = counts >= self.support + self.query
+            enough = counts >= self.support + query
         else:  # whoever joins whom, each brings as many
             least = counts.min() * self.speakers
-            enough = np.full(counts.shape, least >= self.support + self.query)
+            enough = np.full(counts.shape, least >= self.support + query)
         return np.asarray(enough & (enough.sum(axis=1, keepdims=True) >= self.ways))
-
-    def _enough_in_halves(self) -> NDArray[np.bool_]:
-        """Tell of which keywords either half of the speakers has enough, however they are drawn."""
-        enough = []
-        for counts in self._counts.T:
-            said = np.sort(counts[counts > 0])
-            half = len(said) // 2
-            enough.append(
-                said[:half].sum() >= self.support and said[: len(said) - half].sum() >= self.query
-            )
-        return np.array(enough)
 
     def people(self, u: NDArray[np.float64]) -> Numbers:
         """Return each device's speakers from numbers in [0, 1), `(n, people)` to `(n, speakers)`.
@@ -164,6 +192,17 @@ class TakeTable:
             [order[..., : self.support], np.take_along_axis(order, later, axis=2)], axis=2
         )
         return np.take_along_axis(pool, places, axis=2)
+
+
+def _halves(counts: Numbers) -> tuple[Numbers, Numbers]:
+    """Return how often either half of the speakers said each keyword at least, both `(words,)`.
+
+    That is by those who said it least, as halves are drawn for each device.
+    """
+    said = [np.sort(one[one > 0]) for one in counts.T]
+    early = [one[: len(one) // 2].sum() for one in said]
+    late = [one[: len(one) - len(one) // 2].sum() for one in said]
+    return np.array(early), np.array(late)
 
 
 def _grouped(key: Numbers, groups: int) -> Numbers:

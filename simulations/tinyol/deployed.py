@@ -9,6 +9,7 @@ from tinyfleet.client.head import head_network
 from tinyfleet.kernel_learner import Kernel
 from tinyfleet.messages import Floats, Training
 from tinyfleet.network import Network
+from tinyfleet.simulations.pretraining import body_of
 from tinyfleet.simulations.tinyol.heads import Heads, Scalings
 from tinyfleet.simulations.tinyol.problems import Samples
 
@@ -73,16 +74,6 @@ class Deployed:
 
     def _head(self, features: int) -> Network:
         return head_network(features, self.network.outputs, loss=self.network.loss)
-
-
-def body_of(network: Network) -> Network:
-    """Return `network` without its last layer.
-
-    >>> from tinyfleet.networks import named_network
-    >>> body_of(named_network("characters")).outputs
-    512
-    """
-    return Network(f"{network.name}-body", network.input_shape, network.layers[:-1], network.loss)
 
 
 def deploy(network: Network, known: Samples, training: Training, seed: int) -> Deployed:

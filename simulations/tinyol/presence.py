@@ -1,18 +1,25 @@
 """Devices that tell whether somebody is in a room; their drift is a room that no model knows."""
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tinyfleet.errors import DatasetError
 from tinyfleet.networks import named_network
 from tinyfleet.simulations.datasets.presence import PresenceRows, only
-from tinyfleet.simulations.tasks.presence import Presence, PresenceEpisodes
+from tinyfleet.simulations.tasks.presence import CLASSES, Presence, PresenceEpisodes
 from tinyfleet.simulations.tasks.split import Part
 from tinyfleet.simulations.tinyol.problems import Problems, Samples, query_of, support_of
+
+Numbers = NDArray[np.int64]
 
 MET, HELD = 32, 64
 """Rows of each class that a device meets in one week, and that it is judged on in the next."""
 
 WEEKS = 16
 """Weeks of the other rooms that a model knows."""
+
+TRIES = 64
+"""Draws of a week of one room, until it is apart from another."""
 
 TUNED_ON = 3
 """Every third room is one that settings are chosen on."""
@@ -48,12 +55,49 @@ def presence_problems(rows: PresenceRows, part: Part, seed: int, devices: int) -
 
 def _of_room(rows: PresenceRows, room: int, seed: int, devices: int) -> tuple[Samples, ...]:
     """Return what devices in `room` know, meet and are judged on; the last two, elsewhere too."""
-    episodes, numbers = PresenceEpisodes(MET, HELD), np.arange(devices)
+    episodes = PresenceEpisodes(MET, HELD)
     others = np.setdiff1d(np.arange(len(rows.rooms)), [room])
     here = Presence(only(rows, np.array([room]), rows.source), "test", seed, episodes)
     elsewhere = Presence(only(rows, others, rows.source), "train", seed, episodes)
-    there = elsewhere.batch(numbers, 0)
-    weeks = support_of(elsewhere.batch(devices + np.arange(WEEKS * devices), 0))
+    calm, earlier = weeks_apart(elsewhere, devices)
+    there = elsewhere.batch(calm, 0)
+    weeks = support_of(elsewhere.batch(earlier.ravel(), 0))
     known = Samples(weeks.x.reshape(devices, -1, weeks.x.shape[2]), weeks.y.reshape(devices, -1, 1))
-    now = here.batch(numbers, 0)
+    now = here.batch(np.arange(devices), 0)
     return known, support_of(now), query_of(now), support_of(there), query_of(there)
+
+
+def weeks_apart(elsewhere: Presence, devices: int) -> tuple[Numbers, Numbers]:
+    """Return which of `elsewhere` each device's calm weeks are, and the weeks that its model knows.
+
+    A model knows weeks of the calm room, too, but only such as end before the calm ones begin.
+    Where a first draw does not, the next one of the same room is taken.
+
+    Returns:
+        Numbers `(devices,)` and `(devices, WEEKS)`.
+
+    Raises:
+        DatasetError: a room is too short for weeks apart.
+    """
+    calm = np.arange(devices)
+    known = devices + np.arange(WEEKS * devices).reshape(devices, WEEKS)
+    names = elsewhere.rows.rooms
+    tries = len(names) * (WEEKS + 1) * devices * np.arange(TRIES)  # of the same room
+    for i in range(devices):
+        room = calm[i] % len(names)
+        slots = np.flatnonzero(known[i] % len(names) == room)
+        drawn = calm[i] + tries
+        begins = elsewhere.chosen(drawn, 0)[:, : CLASSES * MET].min(axis=1)
+        weeks = known[i, slots, None] + tries
+        support = elsewhere.chosen(weeks.ravel(), 0)[:, : CLASSES * MET]
+        ends = support.max(axis=1).reshape(weeks.shape)
+        late = begins > ends.min(axis=1).max(initial=-1)
+        if not late.any():
+            raise DatasetError(
+                f"{elsewhere.rows.source}: room {names[room]}: expected a week to know and, later, "
+                f"two to be judged on, got none among {TRIES} draws; measure longer"
+            )
+        first = late.argmax()
+        calm[i] = drawn[first]
+        known[i, slots] = weeks[np.arange(len(slots)), (ends < begins[first]).argmax(axis=1)]
+    return calm, known

@@ -16,7 +16,7 @@ from tinyfleet.simulations.tasks.noise import WhiteNoise
 from tinyfleet.simulations.tasks.split import Part
 from tinyfleet.simulations.tinyol.characters import characters_problems
 from tinyfleet.simulations.tinyol.keywords import keywords_problems
-from tinyfleet.simulations.tinyol.presence import presence_problems
+from tinyfleet.simulations.tinyol.presence import TRIES, WEEKS, presence_problems
 from tinyfleet.simulations.tinyol.problems import Problems
 from tinyfleet.simulations.tinyol.trial import Recipe
 
@@ -56,6 +56,9 @@ DEVICES: Mapping[str, int] = {
     published.PRESENCE: 64,
 }
 """Devices of the test part."""
+
+DRAWN: Mapping[str, Mapping[str, int]] = {published.PRESENCE: {"weeks": WEEKS, "tries": TRIES}}
+"""What else decides the problems of an application's devices."""
 
 
 def problems(app: str, part: Part, seed: int, devices: int, environ: Mapping[str, str]) -> Problems:

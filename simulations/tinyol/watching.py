@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyfleet.client.head import Doubles
 from tinyfleet.messages import Floats
@@ -11,23 +12,28 @@ from tinyfleet.simulations.tinyol.heads import follow
 from tinyfleet.simulations.tinyol.problems import Samples
 from tinyfleet.simulations.tinyol.trial import Trial
 
-FROZEN, LEARNING = DriftWatch(0.1, 24.0), DriftWatch(0.25, 12.0)
-"""Watches of a head that stays and of one that learns. Found on validation among tolerances of 0.1
-to 1 and thresholds of 4 to 32: the soonest with about one false alarm in 1000 samples or less."""
+WATCH = DriftWatch(0.1, 12.0)
+"""The one watch of all streams. Found on validation among tolerances of 0.1 to 1 and thresholds of
+2 to 32, with one false alarm in 1000 samples or less: alarms after a drift exceed those without one
+by most, on average over applications, models that stay and heads that learn."""
 
-LONG = 400
-"""Samples of a stream before and after the drift, where nothing is learned."""
+STREAM = "each sample once, the first half before the drift"
+"""What a stream is, in plain words: that of a model that stays and of a head that learns alike."""
+
+
+Rows = slice | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Noticed:
-    """What watches made of streams that drift in their midst.
+    """What a watch made of streams, in whose midst there may be a drift.
 
     Attributes:
-        false_alarms: alarms per 1000 samples before the drift, of each device, `(n,)`.
-        found: 1 where the drift was noticed by the end of the stream, else 0, `(n,)`.
-        delay: samples from the drift to the alarm that notices it; the rest of the stream where
-            there is none, `(n,)`.
+        false_alarms: alarms per 1000 samples of the first half, of each device, `(n,)`.
+        found: 1 where an alarm came in the second half, else 0, `(n,)`; where nothing drifted, such
+            an alarm is false.
+        delay: samples from the middle to that alarm; the rest of the stream where there is none,
+            `(n,)`.
     """
 
     false_alarms: Doubles
@@ -35,39 +41,47 @@ class Noticed:
     delay: Doubles
 
 
-def learning_losses(trial: Trial) -> Floats:
-    """Return the losses of warm heads that learn each calm sample once, then each drifted one.
+@dataclass(frozen=True)
+class Watched:
+    """The losses of one stream of each device, `(n, s)`, each before its sample was learned.
 
-    `(n, s)`; the drift comes in the middle.
+    Attributes:
+        stays: of the models as they were deployed.
+        learns: of warm heads that learn every sample after it is scored.
     """
-    draw = np.random.default_rng((trial.seed, 4))
-    z, y = [], []
-    for samples in _phases(trial):
-        order = draw.permutation(samples.y.shape[1])
-        z.append(trial.deployed.features(samples.x)[:, order])
-        y.append(samples.y[:, order])
-    return follow(trial.warm(), np.concatenate(z, axis=1), np.concatenate(y, axis=1)).losses
+
+    stays: Floats
+    learns: Floats
 
 
-def frozen_losses(trial: Trial) -> Floats:
-    """Return the losses of the deployed models on `LONG` calm samples, then drifted ones."""
-    draw = np.random.default_rng((trial.seed, 5))
-    losses = []
-    for samples in _phases(trial):
-        order = draw.integers(samples.y.shape[1], size=LONG)
-        losses.append(_cross_entropy(trial.deployed.says(samples.x), samples.y)[:, order])
-    return np.concatenate(losses, axis=1)
+def losses(trial: Trial, *, drifts: bool) -> Watched:
+    """Return what is lost on what devices meet and what is held out, in one random order.
 
-
-def _phases(trial: Trial) -> tuple[Samples, Samples]:
-    """Return what is met and what is held out together, calm and drifted."""
+    The first half of a stream is calm. The second is drifted if it `drifts`, and else the same
+    samples as they were: no sample comes twice, and streams differ in their drift alone.
+    """
     p = trial.problems
-    return _together(p.met_calm, p.held_calm), _together(p.met, p.held)
+    calm, after = _together(p.met_calm, p.held_calm), _together(p.met, p.held)
+    order = np.random.default_rng((trial.seed, 4)).permutation(calm.y.shape[1])
+    half = len(order) // 2
+    stream = _joined(calm, order[:half], after if drifts else calm, order[half : 2 * half])
+    z = trial.deployed.features(stream.x)
+    return Watched(
+        _cross_entropy(trial.deployed.says(stream.x), stream.y),
+        follow(trial.warm(), z, stream.y).losses,
+    )
 
 
 def _together(one: Samples, other: Samples) -> Samples:
+    everything = slice(None)
+    return _joined(one, everything, other, everything)
+
+
+def _joined(one: Samples, some: Rows, other: Samples, others: Rows) -> Samples:
+    """Return some rows of every device, then others of another."""
     return Samples(
-        np.concatenate([one.x, other.x], axis=1), np.concatenate([one.y, other.y], axis=1)
+        np.concatenate([one.x[:, some], other.x[:, others]], axis=1),
+        np.concatenate([one.y[:, some], other.y[:, others]], axis=1),
     )
 
 
@@ -78,7 +92,7 @@ def _cross_entropy(logits: Floats, y: Floats) -> Floats:
 
 
 def noticed(losses: Floats, watch: DriftWatch) -> Noticed:
-    """Return what `watch` makes of each device's losses `(n, s)`, which drift in their midst."""
+    """Return what `watch` makes of each device's losses `(n, s)`."""
     half = losses.shape[1] // 2
     false, found, delay = [], [], []
     for device in losses.tolist():
