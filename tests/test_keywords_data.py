@@ -96,6 +96,7 @@ def test_the_pack_of_the_data_folder_is_arabic_speech_commands(data_folder: Path
         ({"speaker": np.full(6, 0.5)}, "speaker: expected whole numbers, got float64"),
         ({"speaker": -GOOD["speaker"].astype(np.int8)}, "speaker: expected 0.."),
         ({"mfcc_scale": np.ones(2)}, "mfcc_scale: expected one number"),
+        ({"mfcc_scale": np.float32(0)}, "mfcc_scale: expected a number above 0, got 0"),
         ({"mfcc_scale": np.float32(np.nan)}, "mfcc_scale: expected a finite float32, got nan"),
         ({"mfcc_scale": np.float64(1e300)}, "mfcc_scale: expected a finite float32, got 1e+300"),
         ({"mfcc_scale": np.float64(3e38)}, "features: expected finite numbers"),

@@ -58,7 +58,8 @@ def with_first(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
     ("name", "change", "told"),
     [
         ("co2", with_first(np.nan), "finite co2"),
-        ("light", with_first(np.inf), "finite or NaN"),
+        ("light", with_first(np.inf), "light: expected 0 to 200000, or nan for unknown"),
+        ("co2", lambda v: -v, "co2: expected 0 to 100000"),
         ("presence", lambda v: v + 1, "presence: expected whole numbers of 0 to 1, got 1 to 2"),
         ("presence", lambda v: v.astype(float), "whole numbers of 0 to 1, got float64"),
         ("room", lambda v: v + 1, "room: expected whole numbers of 0 to 5"),

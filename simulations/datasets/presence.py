@@ -14,6 +14,8 @@ from tinyfleet.errors import DatasetError
 
 PACK = "presence_fleet_5min.npz"
 SENSORS = ("co2", "temperature", "humidity", "light")
+_RANGES = ((0.0, 1e5), (-50.0, 100.0), (0.0, 100.0), (0.0, 2e5))
+"""What air and lamps can be, by sensor: ppm, degrees Celsius, percent and lux."""
 PERIOD = 5  # minutes between two rows
 LONGEST = 10 * 366 * 1440  # minutes of a room: features need a grid without gaps
 _ARRAYS = (*SENSORS, "room", "room_names", "minute_local", "presence")
@@ -127,9 +129,15 @@ def load_presence(path: Path) -> PresenceRows:
             )
     for name, most in (("room", len(names) - 1), ("presence", 1), ("minute_local", 2**40)):
         _check_whole(path, name, found[name], most)
-    for name in SENSORS:
+    for name, (least, most) in zip(SENSORS, _RANGES, strict=True):
         if found[name].dtype.kind not in "fiu":
             raise DatasetError(f"{path}: {name}: expected numbers, got {found[name].dtype}")
+        known = found[name][~np.isnan(found[name])]
+        if len(known) and not least <= known.min() <= known.max() <= most:
+            raise DatasetError(
+                f"{path}: {name}: expected {least:g} to {most:g}, or nan for unknown, "
+                f"got {known.min():g} to {known.max():g}"
+            )
     order = np.lexsort((found["minute_local"], found["room"]))
     places, room = np.unique(found["room"][order], return_inverse=True)
     measured = np.stack([found[name][order].astype(np.float64) for name in SENSORS], axis=1)

@@ -100,6 +100,8 @@ def load_pack(path: Path, source: str = "") -> KeywordTakes:
     codes = arrays["features"]
     _check_takes(f"{path}", codes, np.int8)
     scale, zero = _number(path, arrays, "mfcc_scale"), _number(path, arrays, "mfcc_zero_point")
+    if scale <= 0:
+        raise DatasetError(f"{path}: mfcc_scale: expected a number above 0, got {scale:g}")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         features = (codes.astype(np.float32) - np.float32(zero)) * np.float32(scale)
     return KeywordTakes(
