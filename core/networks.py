@@ -72,8 +72,8 @@ def characters_mcu() -> Network:
     return Network("characters-mcu", (28, 28, 1), layers, "softmax-cross-entropy")
 
 
-def characters_wide(ways: int = 5) -> Network:
-    """Return a CNN for `ways` characters that keeps 7x7 places up to a wide last layer.
+def characters_wide() -> Network:
+    """Return a CNN for 5 characters that keeps 7x7 places up to a wide last layer.
 
     Two thirds of its parameters are in the last layer, which is linear in 2,352 features: a
     device that keeps it to itself exchanges 5,600 parameters.
@@ -85,10 +85,9 @@ def characters_wide(ways: int = 5) -> Network:
         *_separable(48),
         *_separable(48),
         Flatten(),
-        Dense(ways),
+        Dense(5),
     )
-    name = "characters-wide" if ways == 5 else f"characters-wide-{ways}"
-    return Network(name, (28, 28, 1), layers, "softmax-cross-entropy")
+    return Network("characters-wide", (28, 28, 1), layers, "softmax-cross-entropy")
 
 
 def characters_conv(ways: int = 5) -> Network:
@@ -151,7 +150,6 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "characters-conv-20": partial(characters_conv, 20),
     "characters-mcu": characters_mcu,
     "characters-wide": characters_wide,
-    "characters-wide-20": partial(characters_wide, 20),
     "keywords": keywords,
     "keywords-mcu": keywords_mcu,
     "keywords-mcu-5": partial(keywords_mcu, 5),

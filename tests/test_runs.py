@@ -291,7 +291,7 @@ def test_a_study_without_an_application_is_named() -> None:
     ("ways", "told"),
     [
         (3, "got 3; set network to one that has as many: a network file with 3 outputs"),
-        (20, "as many: characters-conv-20, characters-wide-20, a network file with 20 outputs"),
+        (20, "as many: characters-conv-20, a network file with 20 outputs"),
     ],
 )
 def test_ways_that_the_network_has_no_outputs_for_say_what_to_do(ways: int, told: str) -> None:

@@ -129,13 +129,13 @@ def load_presence(path: Path) -> PresenceRows:
             )
     for name, most in (("room", len(names) - 1), ("presence", 1), ("minute_local", 2**40)):
         _check_whole(path, name, found[name], most)
-    for name, (least, most) in zip(SENSORS, _RANGES, strict=True):
+    for name, (lowest, highest) in zip(SENSORS, _RANGES, strict=True):
         if found[name].dtype.kind not in "fiu":
             raise DatasetError(f"{path}: {name}: expected numbers, got {found[name].dtype}")
         known = found[name][~np.isnan(found[name])]
-        if len(known) and not least <= known.min() <= known.max() <= most:
+        if len(known) and not lowest <= known.min() <= known.max() <= highest:
             raise DatasetError(
-                f"{path}: {name}: expected {least:g} to {most:g}, or nan for unknown, "
+                f"{path}: {name}: expected {lowest:g} to {highest:g}, or nan for unknown, "
                 f"got {known.min():g} to {known.max():g}"
             )
     order = np.lexsort((found["minute_local"], found["room"]))

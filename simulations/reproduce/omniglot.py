@@ -10,14 +10,15 @@ from tinyfleet.simulations.reproduce.work import Work
 
 NAME = "omniglot"
 NOTES = """
-TinyMetaFed with a last layer that starts from zeros on every device, N ways, without transduction;
-passes and rate of fine-tuning chosen on validation tasks. Intervals are over 1,000 test tasks with
-5 ways and 400 with 20, all of 200 characters that no device trained on. Reptile 2018 trains four
-convolutions of 64 filters with batch normalisation and Adam for 100,000 meta-steps on 1,200
-characters; ours is a smaller network without normalisation, which a microcontroller can train, with
-700 characters and a few minutes. Batched Reptile on four convolutions of 32 filters (`tinyfleet
-simulate simulations/studies/reptile.toml`, 51 minutes, not part of this page's run) reached 92.2 ±
-0.5 and 97.7 ± 0.2 % with one and five shots, 5-way, on the same 1,000 test tasks.
+TinyMetaFed on four convolutions of 32 filters, with a last layer that starts from zeros on every
+device, N ways, without transduction; passes and rate of fine-tuning chosen on validation tasks.
+Intervals are over 1,000 test tasks with 5 ways and 400 with 20, all of 200 characters that no
+device trained on. Reptile 2018 trains four convolutions of 64 filters with batch normalisation and
+Adam for 100,000 meta-steps on 1,200 characters; ours has no normalisation, so that a
+microcontroller can train it one sample at a time, and learns from 700 characters in about twenty
+minutes. Batched Reptile on as many filters (`tinyfleet simulate simulations/studies/reptile.toml`,
+51 minutes, not part of this page's run) reached 92.2 ± 0.5 and 97.7 ± 0.2 % with one and five
+shots, 5-way, on the same 1,000 test tasks.
 """
 
 STUDIES = {5: "omniglot", 20: "omniglot-20"}
