@@ -129,6 +129,12 @@ def _parts(application: Application, study: Study) -> Mapping[str, TaskFamily]:
                     raise StudyError(
                         f"{name}: expected {kind.__name__}, got {got}; make it a property of that"
                     )
+    told = [family.fingerprint for family in families.values()]
+    if len(set(told)) < len(told):
+        raise StudyError(
+            f"{study.app}: parts: expected three populations, got {', '.join(told)} as the "
+            f"fingerprints of {', '.join(families)}; judge on devices that did not train"
+        )
     return families
 
 

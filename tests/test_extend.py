@@ -183,6 +183,7 @@ WRONG = [
         "train part: fingerprint: expected str, got method; make it a property",
     ),
     ("return Parts(train, *(", "return (train, *(", "parts: expected Parts, got tuple"),
+    ("part in (1, 2)", "part in (1, 1)", "parts: expected three populations"),
     ("study: 1", "study: 0", "calibration.py: rows_per_shot: expected a whole number .* got 0"),
     ("        return TaskBatch", "        TaskBatch", f"{TRAIN}expected a TaskBatch of 2 .* None"),
     (ERROR, "metric=lambda a: 1", "calibration.py: metric: TypeError: .* 1 positional argument"),
