@@ -13,6 +13,7 @@ from tinyfleet.simulations.comparison import plural
 from tinyfleet.simulations.datasets.presence import find_presence
 from tinyfleet.simulations.evaluation import estimate
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
+from tinyfleet.simulations.reproduce.simple_presence import simple_methods
 from tinyfleet.simulations.reproduce.work import Ran, Work
 
 NAME = "presence"
@@ -119,17 +120,11 @@ def _cold(ran: Ran) -> float:
 
 def _told(ran: Ran, devices: int) -> dict[str, float]:
     """Return the simple methods' scores, and ours on the devices that they adapt to."""
-    from threadpoolctl import threadpool_limits
-
-    from tinyfleet.simulations.reproduce.simple_presence import simple_methods
-
     judge, shots = ran.setup.test, str(MOST_LABELLED)
     training = replace(judge.training, rate=ran.result["rates"][shots])
     few = replace(judge, tasks=devices, training=training)
     scores = few.scores(ran.weights, MOST_LABELLED, ran.result["passes"][shots])
-    with threadpool_limits(limits=1):  # threads of so small a fit wait for each other, and for long
-        simple = simple_methods(ran.setup, MOST_LABELLED, devices)
-    return {**simple, _SAME: float(scores.mean())}
+    return {**simple_methods(ran.setup, MOST_LABELLED, devices), _SAME: float(scores.mean())}
 
 
 def _simple(work: Work, runs: Mapping[str, Ran]) -> list[Cell]:

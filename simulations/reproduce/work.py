@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tinyfleet.atomic import write_atomically
 from tinyfleet.errors import DatasetError, StudyError
@@ -239,6 +240,9 @@ class Work:
     def once(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], T]) -> T:
         """Return what `compute` makes, a JSON value, made once for these inputs.
 
+        It has one thread of OpenMP and BLAS: the same bytes on any number of cores, and small fits
+        whose threads do not wait for each other when other work is about.
+
         Args:
             name: part of the name of its file.
             inputs: all that decides the value, as JSON values.
@@ -252,7 +256,9 @@ class Work:
         if not path.exists():
             self.hear(name, 0, 1)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, journal.to_json(compute()).encode())
+            with threadpool_limits(limits=1):
+                made = compute()
+            write_atomically(path, journal.to_json(made).encode())
             self.hear(name, 1, 1)
         try:
             found: T = json.loads(path.read_text(encoding="utf-8"))
