@@ -88,15 +88,16 @@ def train(
         seed: seed of their orders.
         training: how.
     """
-    from tinyfleet.simulations.torch_learner import TorchLearner  # takes a second to load
+    from tinyfleet.simulations.torch_learner import TorchLearner, one_thread  # take a second
 
     learner, weights = TorchLearner.of_network(network), start
     order = np.random.default_rng(seed)
-    for epoch in range(1, epochs + 1):
-        x, y = draw(epoch)
-        mixed = order.permutation(len(x))
-        task = Task(x[mixed], y[mixed], x[:0], y[:0])
-        weights = learner.learn(Assignment(epoch, weights, training), task).values
+    with one_thread():
+        for epoch in range(1, epochs + 1):
+            x, y = draw(epoch)
+            mixed = order.permutation(len(x))
+            task = Task(x[mixed], y[mixed], x[:0], y[:0])
+            weights = learner.learn(Assignment(epoch, weights, training), task).values
     return weights
 
 

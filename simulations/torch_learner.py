@@ -4,7 +4,8 @@ It follows assignments as the kernel does, so it checks the kernel from outside 
 kernel cannot. Sums run in torch's own order: results agree with the kernel's, not bit for bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,17 @@ Floats = NDArray[np.float32]
 # From vectors `(n, P)`, a batch `(n, b, ...)`, `(n, b, outputs)` and which of its samples count,
 # `(n, b)`, to the gradients `(n, P)` of their mean loss and the sums of their losses `(n,)`.
 Gradient = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: how it splits a sum over more decides the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

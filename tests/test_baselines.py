@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import cache
 
+import torch
+
 from tinyfleet.messages import Floats
 from tinyfleet.simulations import baselines
 from tinyfleet.simulations.assemble import Machine, Setup, assemble
@@ -97,6 +99,18 @@ def test_the_body_is_all_but_the_last_layer() -> None:
     network = characters().network
     body = body_of(network)
     assert body.parameters + 5 * (body.outputs + 1) == network.parameters
+
+
+def test_conventional_training_has_the_same_bytes_on_any_number_of_cores() -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(pretrained(characters(), BRIEF).tobytes())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def test_the_same_seed_gives_the_same_baseline() -> None:

@@ -375,7 +375,7 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     known = "recorded, sensor, characters, keywords, sine"
     assert f"kind: expected one of {known}, got 'cosine'" in findings[1]
     assert "a device of kind simulated has no sensor" in findings[2]
-    assert "no.npz: expected a .npz archive" in findings[3]
+    assert "no.npz: expected a readable .npz archive" in findings[3]
     assert [f["what"] for f in failed] == ["broker", "[[device]] 1", "device 1", "[[device]] 3"]
 
 

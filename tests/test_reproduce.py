@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from needed import go_without
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinyfleet.errors import StudyError
 from tinyfleet.simulations.applications import APPLICATIONS
@@ -224,6 +225,15 @@ def test_a_page_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path
         assert done.stderr.startswith("tinyfleet: --page ")
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()
+
+
+def test_what_is_computed_once_has_one_thread(tmp_path: Path) -> None:
+    def threads() -> list[int]:
+        return [int(pool["num_threads"]) for pool in threadpool_info()]
+
+    with threadpool_limits(limits=2):
+        assert max(threads()) == 2
+        assert set(Work(tmp_path).once("threads", {}, threads)) == {1}
 
 
 def test_results_of_other_data_are_refused(tmp_path: Path) -> None:
