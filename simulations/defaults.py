@@ -110,7 +110,7 @@ def _check_read(given: Mapping[str, Any], read: set[str], what: str, source: str
             )
 
 
-def without_unread(study: Mapping[str, object]) -> Mapping[str, object]:
+def without_unread(study: Mapping[str, object]) -> Mapping[str, Any]:
     """Return the values of a study without those that only other studies read.
 
     What a researcher's own file reads is not looked up; all that some application or strategy

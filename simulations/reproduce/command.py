@@ -45,7 +45,7 @@ def reproduce(
     ] = False,
     seed: Annotated[
         int, typer.Option(help="Seed of everything that is drawn.", min=0, max=2_000_000_000)
-    ] = 1,
+    ] = SEED,
     workers: Annotated[
         int | None, typer.Option(help="Threads; all cores when not given.", min=1)
     ] = None,

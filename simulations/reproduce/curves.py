@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tinyfleet.simulations.assemble import Setup
+from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.judging import main_shots
 from tinyfleet.simulations.published import Curve
 from tinyfleet.simulations.reproduce.cells import Cell, Line, cell_of
@@ -70,13 +72,18 @@ def columns_of(
 
 def whole_curve(work: Work, ran: Ran) -> list[tuple[float, float]]:
     """Return a run's learning curve from the weights that it began with."""
-    judge, shots = ran.setup.validation, main_shots(ran.study)
-    inputs = {"study": study_to_dict(ran.study), "shots": shots}
+    inputs = {"study": study_to_dict(ran.study), "shots": main_shots(ran.study)}
 
     def before() -> float:
-        return judge.estimate(ran.setup.network.init(ran.study.seed), shots, 1).mean
+        return untrained(ran.setup).mean
 
     return [(0.0, work.once(f"{ran.study.app}-before", inputs, before)), *ran.curve()]
+
+
+def untrained(setup: Setup) -> Estimate:
+    """Return what random weights reach on validation tasks, after one pass over the main shots."""
+    study = setup.study
+    return setup.validation.estimate(setup.network.init(study.seed), main_shots(study), 1)
 
 
 def line_of(work: Work, label: str, ran: Ran) -> Line:

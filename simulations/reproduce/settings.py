@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinyfleet.messages import Training
-from tinyfleet.simulations.applications import APPLICATIONS, find_application
-from tinyfleet.simulations.defaults import complete
+from tinyfleet.simulations.defaults import complete, without_unread
 from tinyfleet.simulations.reproduce.work import Ran
-from tinyfleet.simulations.strategies import STRATEGIES, keys_read
 from tinyfleet.simulations.study import Study, study_to_dict
 
 Labels = Mapping[Path, tuple[str, Ran]]
@@ -64,7 +62,7 @@ def study_to_toml(study: Study) -> str:
     What is zero, none or empty is told, too, where something else is the default.
     """
     own = study_to_dict(complete({"app": study.app, "strategy": study.strategy}, study.app))
-    told, unread = study_to_dict(study), _unread(study)
+    told = without_unread(study_to_dict(study))
     differing, lines = _differing(Study, told, own), []
     for key, value in told.items():
         if key == "training":
@@ -72,7 +70,7 @@ def study_to_toml(study: Study) -> str:
             lines.append(
                 f"{key} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in inner.items())} }}"
             )
-        elif key not in unread and (value or key in differing):
+        elif value or key in differing:
             lines.append(f"{key} = {_toml(value)}")
     return "\n".join(lines)
 
@@ -85,13 +83,6 @@ def _differing(kind: type[Any], told: Mapping[str, Any], own: Mapping[str, Any])
         for key, value in told.items()
         if key not in plain or value != plain[key] or value != own[key]
     }
-
-
-def _unread(study: Study) -> set[str]:
-    """Return the keys that other applications or strategies read, and this one does not."""
-    read = {*find_application(study.app).reads, *keys_read(study.strategy)}
-    every = {key for one in APPLICATIONS.values() for key in one.reads}
-    return (every | {key for name in STRATEGIES for key in keys_read(name)}) - read
 
 
 def _toml(value: Any) -> str:

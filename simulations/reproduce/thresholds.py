@@ -8,7 +8,7 @@ from tinyfleet.simulations.comparison import METHODS
 from tinyfleet.simulations.evaluation import Estimate
 from tinyfleet.simulations.judging import main_shots
 from tinyfleet.simulations.reproduce.cells import Cell, Table, cell_of
-from tinyfleet.simulations.reproduce.curves import first_reaching, whole_curve
+from tinyfleet.simulations.reproduce.curves import first_reaching, untrained, whole_curve
 from tinyfleet.simulations.reproduce.figure_15 import runs
 from tinyfleet.simulations.reproduce.studies import APPS, comparable
 from tinyfleet.simulations.reproduce.work import Ran, Work
@@ -64,9 +64,7 @@ def _unsent(work: Work, app: str, strategy: str) -> Cell:
     inputs = {"study": study_to_dict(study), "shots": main_shots(study)}
 
     def before() -> list[float]:
-        setup = assemble(study, Machine(work.workers))
-        weights = setup.network.init(study.seed)
-        score = setup.validation.estimate(weights, main_shots(study), 1)
+        score = untrained(assemble(study, Machine(work.workers)))
         return [score.mean, score.ci95, score.tasks]
 
     mean, ci95, tasks = work.once(f"{app}-unsent", inputs, before)
